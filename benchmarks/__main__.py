@@ -1,0 +1,44 @@
+"""`python -m benchmarks [--only NAME]… [--quick] [--json]`."""
+
+import argparse
+import sys
+from collections.abc import Callable
+
+import msgspec
+
+from . import accept, flat, inprocess, latency, listing, memory, stream
+from .common import Result, line, machine
+
+QUESTIONS: dict[str, Callable[[bool], list[Result]]] = {
+    "inprocess": inprocess.run,
+    "accept": accept.run,
+    "stream": stream.run,
+    "listing": listing.run,
+    "latency": latency.run,
+    "memory": memory.run,
+    "flat": flat.run,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--only", action="append", choices=QUESTIONS, help="repeat for more")
+    parser.add_argument("--quick", action="store_true", help="fewer repeats: a rough figure")
+    parser.add_argument("--json", action="store_true", help="one document, for machines")
+    options = parser.parse_args()
+    about = machine()
+    if not options.json:
+        print(", ".join(f"{key} {value}" for key, value in about.items()), end="\n\n")
+    results: list[Result] = []
+    for name in options.only or QUESTIONS:
+        answers = QUESTIONS[name](options.quick)
+        results += answers
+        if not options.json:
+            print(*map(line, answers), sep="\n", flush=True)
+    if options.json:
+        document = {"machine": about, "results": results}
+        sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(document)) + b"\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""Apps under load: each in a process of its own, on a core of its own where there are two.
+
+`python -m benchmarks.server bare|tracked` prints its URL, and serves until stdin ends.
+"""
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from quart_tasks.server import serve
+
+from .common import ROOT, environment
+
+CORES = sorted(os.sched_getaffinity(0))
+
+
+@contextmanager
+def serving(app: str, *, pinned: bool = True) -> Iterator[int]:
+    """Serve the app named `bare` or `tracked` in a child process, and give its port.
+
+    With `pinned` the child stays on the first core and this process, the client, on the others.
+    """
+    first, *others = CORES
+    child = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.server", app],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env=environment(),
+    )
+    with child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        if pinned and others:
+            os.sched_setaffinity(child.pid, [first])
+            os.sched_setaffinity(0, others)
+        try:
+            if not (url := child.stdout.readline().strip()):
+                raise RuntimeError(f"The server of {app!r} did not start; it printed why above.")
+            yield int(url.rpartition(":")[2])
+        finally:
+            os.sched_setaffinity(0, CORES)
+            child.stdin.close()
+            try:
+                child.wait(30)
+            except subprocess.TimeoutExpired:
+                child.kill()
+
+
+def main(name: str) -> None:
+    if name == "bare":
+        from .bare import app
+    else:
+        from .tracked import create_app
+
+        app = create_app()
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        ended = loop.run_in_executor(None, sys.stdin.buffer.read)  # so too when the parent is gone
+        ended.add_done_callback(lambda _: stop.set())
+        await serve(app, port=0, stop=stop, on_listening=lambda url: print(url, flush=True))
+
+    asyncio.run(run())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,63 @@
+"""Background tasks native to a Quart app."""
+
+from .context import TaskContext, current_task, progress, track
+from .encoding import Blob
+from .exceptions import (
+    Conflict,
+    Draining,
+    IllegalTransition,
+    Interrupted,
+    InvalidArguments,
+    InvalidConfig,
+    InvalidDefinition,
+    InvalidResult,
+    JournalUnavailable,
+    NotStarted,
+    QuartTasksError,
+    QueueFull,
+    TaskCancelled,
+    TaskExpired,
+    TaskFailed,
+    TaskNotFound,
+    TaskTimeout,
+    UnknownTask,
+    WorkerCrashed,
+)
+from .extension import QuartTasks
+from .handle import TaskEvent, TaskHandle
+from .record import Error, Progress, Record
+from .retry import RetryPolicy
+
+__all__ = [
+    "Blob",
+    "Conflict",
+    "Draining",
+    "Error",
+    "IllegalTransition",
+    "Interrupted",
+    "InvalidArguments",
+    "InvalidConfig",
+    "InvalidDefinition",
+    "InvalidResult",
+    "JournalUnavailable",
+    "NotStarted",
+    "Progress",
+    "QuartTasks",
+    "QuartTasksError",
+    "QueueFull",
+    "Record",
+    "RetryPolicy",
+    "TaskCancelled",
+    "TaskContext",
+    "TaskEvent",
+    "TaskExpired",
+    "TaskFailed",
+    "TaskHandle",
+    "TaskNotFound",
+    "TaskTimeout",
+    "UnknownTask",
+    "WorkerCrashed",
+    "current_task",
+    "progress",
+    "track",
+]

@@ -1,0 +1,166 @@
+"""The command line: `quart-tasks`, also `quart tasks` and `python -m quart_tasks`."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import os
+import sys
+import threading
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+import click
+from flask.logging import default_handler  # Quart's loggers are made by Flask's code
+from hypercorn.utils import LifespanFailureError
+from quart import Quart
+
+from .exceptions import QuartTasksError
+from .server import serve
+
+# How long the interpreter's own end may take: atexit functions, threads that it waits for.
+LEAVE_SECONDS = 2.0
+
+
+class Refused(click.ClickException):
+    """A sentence on stderr and exit code 2, without a traceback."""
+
+    exit_code = 2
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def cli() -> None:
+    """Background tasks native to a Quart app."""
+
+
+def _address(command: Callable[..., None]) -> Callable[..., None]:
+    port = click.IntRange(0, 65535)
+    command = click.option(
+        "--port", type=port, default=8000, show_default=True, help="0 takes a free one."
+    )(command)
+    return click.option("--host", default="127.0.0.1", show_default=True)(command)
+
+
+@cli.command("serve")
+@click.argument("app", metavar="MODULE:APP")
+@_address
+@click.option(
+    "--journal",
+    metavar="FILE",
+    type=click.Path(dir_okay=False),
+    help="Keep accepted tasks in this SQLite file, so that they survive a crash.",
+)
+def serve_command(app: str, host: str, port: int, journal: str | None) -> None:
+    """Serve a Quart app on Hypercorn.
+
+    APP is the name of the app in MODULE, or of a function without arguments that makes it:
+    `shop:app`, `shop.web:create_app`. MODULE is looked for in the current directory too.
+    """
+    if journal is not None:
+        os.environ["TASKS_JOURNAL"] = journal
+    _serve(app, host, port)
+
+
+@cli.command()
+@_address
+def demo(host: str, port: int) -> None:
+    """Serve the demo, an app with a task of each kind."""
+    _serve("quart_tasks.demo:app", host, port)
+
+
+def _serve(name: str, host: str, port: int) -> None:
+    app = load_app(name)
+    _log_to_stderr(app)
+
+    def greet(url: str) -> None:
+        click.echo(_greeting(app, name, url))
+
+    async def run() -> None:
+        try:
+            await serve(app, host, port, on_listening=greet)
+        finally:
+            _leave_soon()
+
+    try:
+        asyncio.run(run())
+    except LifespanFailureError as error:
+        raise click.ClickException(f"{error}. The traceback is above.") from None
+    except QuartTasksError as error:
+        raise Refused(str(error)) from None
+
+
+def _greeting(app: Quart, name: str, url: str) -> str:
+    tasks = "no QuartTasks on this app"
+    if "QUART_TASKS" in app.extensions:
+        blueprint = app.blueprints.get("quart_tasks")
+        tasks = "tasks without HTTP" if blueprint is None else f"tasks: {url}{blueprint.url_prefix}"
+    return f"Serving {name} on {url} ({tasks}); press Ctrl-C to stop, twice to stop at once."
+
+
+def load_app(name: str) -> Quart:
+    """The app that `MODULE:APP` names; APP may be a function that takes nothing and makes it.
+
+    Raises Refused, or whatever the module itself raises.
+    """
+    module_name, _, attribute = name.partition(":")
+    called = attribute.endswith("()")
+    attribute = attribute.removesuffix("()")
+    if not all(part.isidentifier() for part in [*module_name.split("."), attribute]):
+        raise Refused(f"{name!r} is not MODULE:APP: name the app as in `shop:app`.")
+    found = getattr(_import(module_name), attribute, None)
+    if found is None:
+        raise Refused(f"The module {module_name!r} has no {attribute!r}: name its Quart app.")
+    if called or inspect.isfunction(found):
+        found = _call(name, found)
+    if not isinstance(found, Quart):
+        raise Refused(f"{name!r} is not a Quart app but of type {type(found).__name__!r}.")
+    return found
+
+
+def _import(name: str) -> Any:
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        # Only what was asked for: a module that it imports in its turn is the app's own error.
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+            raise
+        raise Refused(
+            f"There is no module {error.name!r}: it was looked for in {os.getcwd()} and on "
+            f"Python's path."
+        ) from None
+
+
+def _call(name: str, factory: Any) -> Any:
+    try:
+        inspect.signature(factory).bind()
+    except (TypeError, ValueError):
+        raise Refused(f"{name!r} cannot be called without arguments, so it makes no app.") from None
+    return factory()
+
+
+def _log_to_stderr(app: Quart) -> None:
+    """Show warnings and errors, unless the app's module has set up logging itself."""
+    if logging.root.handlers:
+        return
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    # A logger that the module used already got a handler of its own, and would say all twice.
+    app.logger.removeHandler(default_handler)
+
+
+def _leave_soon() -> None:
+    """End the process even if a thread does not end: Python would wait for it.
+
+    A sync view that blocks holds such a thread, and nothing can stop it.
+    """
+
+    def leave() -> None:
+        click.echo("A thread is still busy, perhaps in a sync view; leaving without it.", err=True)
+        os._exit(1)
+
+    timer = threading.Timer(LEAVE_SECONDS, leave)
+    timer.daemon = True
+    timer.start()

@@ -1,0 +1,177 @@
+"""What a task's code sees: `progress()`, `track()`, `current_task()`, and its log lines."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import threading
+import time
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Sized
+from contextlib import suppress
+from contextvars import ContextVar
+from typing import Protocol, TypeVar, overload
+
+from .encoding import text
+from .record import Progress
+
+T = TypeVar("T")
+
+INTERVAL = 0.05  # seconds between two progress reports of a task: at most 20 a second
+MAX_LINE = 8 * 1024  # characters of a log line
+
+
+class Channel(Protocol):
+    """The way from a task's code back to the runner; everything arrives in order."""
+
+    def progress(self, progress: Progress) -> None: ...
+    def output(self, value: bytes) -> None: ...
+    def log(self, level: str, logger: str, message: str) -> None: ...
+    def later(self, delay: float, callback: Callable[[], None]) -> None:
+        """Call back after `delay` seconds, unless the attempt is over by then."""
+
+
+class TaskContext:
+    """The task that is running here: `id`, `name`, `attempt` (from 1), `executor`.
+
+    `cancel_requested` turns true when someone asked to cancel it: a thread cannot be
+    stopped, so its code may look here and end early.
+    """
+
+    __slots__ = (
+        "_flush_due", "_latest", "_lock", "_next", "_sent", "attempt", "cancel_requested",
+        "channel", "executor", "id", "name",
+    )  # fmt: skip
+
+    def __init__(self, id: str, name: str, attempt: int, executor: str, channel: Channel) -> None:
+        self.id = id
+        self.name = name
+        self.attempt = attempt
+        self.executor = executor
+        self.channel = channel
+        self.cancel_requested = False
+        self._lock = threading.Lock()
+        self._next = 0.0  # when the next report may be sent
+        self._latest: tuple[float, float | None, str | None] | None = None
+        self._sent: tuple[float, float | None, str | None] | None = None
+        self._flush_due = False
+
+    def report(self, current: float, total: float | None, message: str | None) -> None:
+        """Send a report, or let it wait, the latest alone, until INTERVAL is over."""
+        if self.cancel_requested and self.executor == "thread":
+            raise asyncio.CancelledError("The task was asked to cancel.")
+        self._latest = (current, total, message)
+        if time.monotonic() >= self._next:
+            self.flush()
+        elif not self._flush_due:
+            self._flush_due = True
+            self.channel.later(max(0.0, self._next - time.monotonic()), self.flush_late)
+
+    def flush(self) -> None:
+        """Send the latest report if it was not sent yet."""
+        # A timer on another thread does this too: without the lock an older report could
+        # overtake a newer one.
+        with self._lock:
+            latest = self._latest
+            if latest is not None and latest is not self._sent:
+                self._sent = latest
+                self._next = time.monotonic() + INTERVAL
+                self.channel.progress(checked(*latest))
+
+    def flush_late(self) -> None:
+        """The same where nobody is there to be told that the report is wrong."""
+        self._flush_due = False  # before it looks: a report that comes now sets it again
+        with suppress(TypeError, ValueError):
+            self.flush()
+
+
+def checked(current: float, total: float | None, message: str | None) -> Progress:
+    """Raises TypeError or ValueError for what is no progress."""
+    for name, value in (("current", current), ("total", total)):
+        if value is not None and not isinstance(value, (int, float)):
+            raise TypeError(f"progress(): {name} is {value!r}, it must be a number.")
+        if value is not None and not math.isfinite(value):
+            raise ValueError(f"progress(): {name} is {value!r}, it must be finite.")
+    return Progress(current, total, None if message is None else text(message, 1000))
+
+
+_current: ContextVar[TaskContext | None] = ContextVar("quart_tasks.current", default=None)
+enter = _current.set
+
+
+def current_task() -> TaskContext | None:
+    """The task whose code is running, or None outside one."""
+    return _current.get()
+
+
+def progress(current: float, total: float | None = None, message: str | None = None) -> None:
+    """Report that the task has come to `current`, of `total` if that is known.
+
+    Cheap enough for a hot loop: readers get at most 20 reports a second and always the last.
+    Outside a task it does nothing. In a thread it raises `asyncio.CancelledError` when the
+    task was asked to cancel. Raises TypeError for anything but numbers, ValueError for NaN.
+    """
+    context = _current.get()
+    if context is not None:
+        context.report(current, total, message)
+
+
+@overload
+def track(
+    iterable: Iterable[T], total: float | None = None, message: str | None = None
+) -> Iterator[T]: ...
+@overload
+def track(
+    iterable: AsyncIterable[T], total: float | None = None, message: str | None = None
+) -> AsyncIterator[T]: ...
+def track(
+    iterable: Iterable[T] | AsyncIterable[T],
+    total: float | None = None,
+    message: str | None = None,
+) -> Iterator[T] | AsyncIterator[T]:
+    """Iterate and report progress by the way: `for row in track(rows): …`.
+
+    `total` is `len(iterable)` where that is known. Works on sync and async iterables;
+    outside a task it only iterates.
+    """
+    if isinstance(iterable, AsyncIterable):
+        return _track_async(iterable, total, message)
+    if total is None and isinstance(iterable, Sized):
+        total = len(iterable)
+    return _track(iterable, total, message)
+
+
+def _track(iterable: Iterable[T], total: float | None, message: str | None) -> Iterator[T]:
+    context = _current.get()
+    if context is None:
+        yield from iterable
+        return
+    context.report(0, total, message)
+    for count, item in enumerate(iterable, 1):
+        yield item
+        context.report(count, total, message)
+
+
+async def _track_async(
+    iterable: AsyncIterable[T], total: float | None, message: str | None
+) -> AsyncIterator[T]:
+    progress(0, total, message)
+    count = 0
+    async for item in iterable:
+        yield item
+        count += 1
+        progress(count, total, message)
+
+
+class TaskLogHandler(logging.Handler):
+    """Sends what `logging` lets through inside a task along as its `log` events."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        context = _current.get()
+        if context is not None:
+            try:
+                message = self.format(record)
+            except Exception as error:  # noqa: BLE001 - wrong arguments to a log call
+                message = f"{record.msg} (cannot be formatted: {error})"
+            message = text(message, MAX_LINE)
+            context.channel.log(record.levelname, record.name, message)

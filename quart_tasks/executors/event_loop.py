@@ -1,0 +1,40 @@
+"""Attempts on the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import ClassVar, Literal
+
+from ..context import TaskContext, enter
+from ..execution import Outcome, Work, run_async
+from .base import Attempt
+from .owned import LoopChannel, OwnedExecutor
+
+
+class LoopExecutor(OwnedExecutor):
+    """Runs coroutine functions and async generators. To stop one is to cancel it."""
+
+    name = "async"
+    stops: ClassVar[Literal["cancel", "ask", "kill"]] = "cancel"
+
+    def stop(self, attempt: Attempt) -> None:
+        # Not before its first step: a task cancelled there would never report its end.
+        if attempt.started and (task := self.tasks.get(attempt)) is not None:
+            task.cancel()
+
+    async def run(self, attempt: Attempt, work: Work) -> Outcome:
+        context = attempt.context = TaskContext(
+            attempt.task_id, attempt.definition.name, attempt.number, self.name,
+            LoopChannel(self.loop, self.reports, attempt),
+        )  # fmt: skip
+        enter(context)
+        self.reports.started(attempt, self.name)
+        outcome = await run_async(work, context)
+        context.flush_late()
+        return outcome
+
+    async def close(self) -> None:
+        for task in self.tasks.values():
+            task.cancel()
+        if self.tasks:  # one that swallows its cancellation is left behind
+            await asyncio.wait(self.tasks.values(), timeout=1.0)

@@ -1,0 +1,84 @@
+"""Attempts that belong to an asyncio task: in an empty context, so that nothing pins the
+request that submitted them, with an app context of their own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextvars import Context
+
+from quart import Quart
+
+from ..execution import Outcome, Work, failed
+from ..record import Progress
+from .base import Attempt, Reports
+
+
+class LoopChannel:
+    """From code on the event loop to the runner: plain calls."""
+
+    __slots__ = ("_attempt", "_loop", "_reports")
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, reports: Reports, attempt: Attempt
+    ) -> None:
+        self._loop = loop
+        self._reports = reports
+        self._attempt = attempt
+
+    def progress(self, progress: Progress) -> None:
+        self._reports.progress(self._attempt, progress)
+
+    def output(self, value: bytes) -> None:
+        self._reports.output(self._attempt, value)
+
+    def log(self, level: str, logger: str, message: str) -> None:
+        self._reports.log(self._attempt, level, logger, message)
+
+    def later(self, delay: float, callback: Callable[[], None]) -> None:
+        self._loop.call_later(delay, callback)
+
+
+class OwnedExecutor:
+    """The common part of the executors whose code runs in this process."""
+
+    name: str
+
+    def __init__(self, app: Quart, reports: Reports, slots: int, limit: int) -> None:
+        self.slots = slots
+        self.loop = asyncio.get_running_loop()
+        self.reports = reports
+        self._app = app
+        self._limit = limit
+        # The loop holds tasks weakly (python/cpython#117379).
+        self.tasks: dict[Attempt, asyncio.Task[None]] = {}
+
+    def start(self, attempt: Attempt) -> None:
+        self.tasks[attempt] = self.loop.create_task(self._own(attempt), context=Context())
+
+    async def run(self, attempt: Attempt, work: Work) -> Outcome:
+        raise NotImplementedError
+
+    async def _own(self, attempt: Attempt) -> None:
+        outcome: Outcome | None = None
+        try:
+            async with self._app.app_context():
+                if attempt.stopped:
+                    outcome = failed(asyncio.CancelledError("stopped before it began"))
+                else:
+                    outcome = await self.run(attempt, self._work(attempt))
+        except BaseException as error:  # noqa: BLE001 - raised by the app's own teardown
+            if outcome is None or outcome.error is None:
+                outcome = failed(error)
+        del self.tasks[attempt]
+        self.reports.ended(attempt, outcome)
+
+    def _work(self, attempt: Attempt) -> Work:
+        definition = attempt.definition
+        return Work(
+            definition.function, attempt.args, attempt.kwargs, definition.generator, self._limit,
+            definition.retry.on,
+        )  # fmt: skip
+
+    def health(self) -> str | None:
+        return None

@@ -1,0 +1,22 @@
+"""Imported once in the fork server, so that workers are born with the app's modules.
+
+`set_forkserver_preload` alone does not do it: the fork server does not get the parent's
+`sys.path` (python/cpython, `forkserver.main` takes and ignores it up to 3.13), and an import
+that raises anything but ImportError ends it. The names come in an environment variable, the
+only way into that process.
+"""
+
+import importlib
+import json
+import os
+import sys
+from contextlib import suppress
+
+VARIABLE = "QUART_TASKS_PRELOAD"
+
+if VARIABLE in os.environ:
+    wanted = json.loads(os.environ.pop(VARIABLE))
+    sys.path[:] = wanted["path"]
+    for name in wanted["modules"]:
+        with suppress(Exception, SystemExit):  # the worker imports it again, and says why not
+            importlib.import_module(name)

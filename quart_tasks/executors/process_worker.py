@@ -1,0 +1,138 @@
+"""The child's side of the process executor. Only plain data goes back to the parent."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import Any
+
+import msgspec
+
+from ..context import TaskContext, TaskLogHandler, enter
+from ..definition import Definition
+from ..encoding import decode
+from ..execution import Work, failed, run_sync
+from ..record import Progress
+
+if os.name == "posix":
+    import fcntl
+
+# What is run: module, name, task id, name, attempt, args and kwargs as JSON, result limit,
+# exception classes worth a retry.
+Job = tuple[str, str, str, str, int, bytes, bytes, int, tuple[type[BaseException], ...]]
+# What comes back: how many messages went through the pipe before, data, media type, outputs,
+# error (type, message, traceback), retryable.
+Reply = tuple[
+    int, bytes | None, str | None, bool, tuple[str, str, str | None] | None, bool
+]  # fmt: skip
+
+_channel: PipeChannel
+_lifeline: Connection
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class PipeChannel:
+    """From the child to its parent: length-prefixed MessagePack, in order."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self._fd = os.dup(pipe.fileno())
+        self._lock = threading.Lock()
+        self.sent = 0
+
+    def progress(self, progress: Progress) -> None:
+        self._send(("progress", progress.current, progress.total, progress.message))
+
+    def output(self, value: bytes) -> None:
+        self._send(("output", value))
+
+    def log(self, level: str, logger: str, message: str) -> None:
+        self._send(("log", level, logger, message))
+
+    def later(self, delay: float, callback: Callable[[], None]) -> None:
+        timer = threading.Timer(delay, callback)
+        timer.daemon = True
+        timer.start()
+
+    def _send(self, message: tuple[Any, ...]) -> None:
+        data = _encode(message)
+        data = len(data).to_bytes(4, "big") + data
+        with self._lock:
+            self.sent += 1
+            while data:  # a pipe takes 64 KiB at once
+                data = data[os.write(self._fd, data) :]
+
+
+def start(pipe: Connection, lifeline: Connection, nice: int, log_level: int) -> None:
+    """Set a new worker up."""
+    global _channel, _lifeline
+    os.setpgid(0, 0)  # so that a kill takes what the task has spawned with it
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server to handle
+    _die_with_parent(lifeline)
+    os.nice(nice)
+    _channel, _lifeline = PipeChannel(pipe), lifeline
+    root = logging.getLogger()
+    root.setLevel(log_level)
+    root.addHandler(TaskLogHandler())
+
+
+def _die_with_parent(lifeline: Connection) -> None:
+    """Have the kernel kill this process group when the parent, which holds the other end of
+    this pipe, is gone. A thread that waits for that would need the GIL, which C code may
+    hold for long; PR_SET_PDEATHSIG is about the fork server. See fcntl(2), F_SETSIG."""
+    if hasattr(fcntl, "F_SETSIG"):
+        fd = lifeline.fileno()
+        fcntl.fcntl(fd, fcntl.F_SETOWN, -os.getpgrp())
+        fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGKILL)
+        fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_ASYNC)
+    threading.Thread(target=_watch_parent, args=(lifeline,), daemon=True).start()
+
+
+def _watch_parent(lifeline: Connection) -> None:
+    """The same where the kernel cannot, and where the parent went before it was asked to."""
+    try:
+        lifeline.poll(None)
+    finally:
+        os.killpg(0, signal.SIGKILL)
+
+
+def ready() -> int:
+    """The worker's process id, once it is there."""
+    return os.getpid()
+
+
+def run(job: Job) -> Reply:
+    """Run one attempt."""
+    module, qualname, task_id, name, attempt, args, kwargs, limit, retry_on = job
+    _channel.sent = 0
+    context = TaskContext(task_id, name, attempt, "process", _channel)
+    try:
+        definition = _find(module, qualname)
+        checked = definition.parameters.check(decode(args), decode(kwargs))
+        work = Work(definition.function, *checked, definition.generator, limit, retry_on)
+        enter(context)
+        outcome = run_sync(work, context)
+    except BaseException as problem:  # noqa: BLE001 - the module does not import, say
+        outcome = failed(problem)
+    finally:
+        context.flush_late()
+        enter(None)
+    error = outcome.error
+    described = None if error is None else (error.type, error.message, error.traceback)
+    return (
+        _channel.sent, outcome.data, outcome.mimetype, outcome.outputs, described,
+        outcome.retryable,
+    )  # fmt: skip
+
+
+def _find(module: str, qualname: str) -> Definition:
+    """The definition: under the function's name is what decorated it."""
+    found = getattr(importlib.import_module(module), qualname)
+    definition = getattr(found, "definition", None)
+    if isinstance(definition, Definition):
+        return definition
+    return Definition(found, executor="process")

@@ -1,0 +1,146 @@
+"""A stream of events as a reader gets it: snapshot where one is due, then what happens.
+
+WebSocket, SSE and `TaskHandle.events()` send what these generators yield: events, in
+batches, in the order of their cursors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterator
+
+from .events import Event, in_frames
+from .record import Record
+from .registry import Filter, Registry, Task
+from .subscriptions import Closed, Subscription
+
+
+async def follow(
+    registry: Registry,
+    after: str | None = None,
+    *,
+    owner: str | None = None,
+    ids: frozenset[str] = frozenset(),
+    names: frozenset[str] = frozenset(),
+) -> AsyncGenerator[list[Event], None]:
+    """Tasks with these ids or names, or without either all, until the server goes."""
+    subscription = registry.subscriptions.open(owner)
+    registry.subscriptions.add(subscription, all=not (ids or names), ids=ids, names=names)
+    subscription.begin(after)
+    try:
+        async for batch in events_of(registry, subscription):
+            yield batch
+    finally:
+        registry.subscriptions.close(subscription)
+
+
+async def events_of(
+    registry: Registry, subscription: Subscription
+) -> AsyncGenerator[list[Event], None]:
+    """What a subscription gets, with a snapshot where one is due; at last `bye`."""
+    while True:
+        try:
+            batch = await subscription.next()
+        except Closed:
+            yield [bye(registry)]
+            return
+        if batch is not None:
+            yield batch
+        else:
+            for frame in snapshot(registry, subscription):
+                yield [frame]
+
+
+def snapshot(registry: Registry, subscription: Subscription) -> Iterator[Event]:
+    """The unfinished tasks, those that ended since the reader's position, and those that it
+    asked for by id.
+
+    The last frame has the cursor of this moment. Those before it have that of where the
+    reader was, so that one who is cut off in between gets it all again.
+    """
+    log = registry.log
+    now = log.last
+    position, reason = subscription.position, subscription.lost
+    since = now if reason == "start" else position
+    subscription.rejoin(now)
+    filter = Filter(owner=subscription.owner)
+    if not subscription.all:
+        ids, names = frozenset(subscription.ids), frozenset(subscription.names)
+        filter = Filter(owner=subscription.owner, ids=ids, names=names)
+
+    def records() -> Iterator[Record]:
+        for tasks in registry.walk(filter):
+            for task in tasks:
+                record = task.record
+                asked = record.id in subscription.ids
+                if not record.ended or asked or sequence(record) > since:
+                    yield record
+
+    groups = in_frames(records())
+    group = next(groups)
+    for following in groups:
+        data = {"tasks": group, "reason": reason, "more": True}
+        yield log.moment("snapshot", data, position)
+        group = following
+    yield log.moment("snapshot", {"tasks": group, "reason": reason, "more": False}, now)
+
+
+async def follow_task(
+    registry: Registry, task: Task, after: str | None = None
+) -> AsyncGenerator[list[Event], None]:
+    """One task: a snapshot, its outputs and log lines so far, then what happens, to its
+    terminal state. Yields nothing to a reader that has seen that already."""
+    if after is not None and has_seen_the_end(registry, task, after):
+        return
+    subscription = registry.subscriptions.open()
+    registry.subscriptions.add(subscription, ids=[task.record.id])
+    subscription.begin(after)
+    try:
+        while True:
+            try:
+                batch = await subscription.next()
+            except Closed:
+                yield [bye(registry)]
+                return
+            if batch is None:
+                batch = opening(registry, task, subscription)
+            yield batch
+            if batch[-1].last:
+                return
+    finally:
+        registry.subscriptions.close(subscription)
+
+
+def has_seen_the_end(registry: Registry, task: Task, after: str) -> bool:
+    """Whether a reader with this cursor knows that the task has ended."""
+    position = registry.log.position(after)
+    return position is not None and task.record.ended and position >= sequence(task.record)
+
+
+def opening(registry: Registry, task: Task, subscription: Subscription) -> list[Event]:
+    """The start of one task's stream: a snapshot, its outputs and log lines since the
+    reader's position, and its terminal state if it has ended. The snapshot's cursor is just
+    before what follows it."""
+    since, reason = subscription.position, subscription.lost
+    subscription.rejoin(registry.log.last)
+    kept = [*(task.outputs or ()), *(task.logs or ())]
+    following = sorted((event for event in kept if event.seq > since), key=lambda each: each.seq)
+    record = task.record
+    if record.ended:
+        following.append(
+            Event(
+                sequence(record), "state", record.id, record.cursor, record.finished_at or "",
+                record, last=True,
+            )
+        )  # fmt: skip
+    data = {"tasks": [record], "reason": reason, "more": False}
+    seq = following[0].seq - 1 if following else registry.log.last
+    return [registry.log.moment("snapshot", data, seq), *following]
+
+
+def bye(registry: Registry) -> Event:
+    return registry.log.moment("bye", {"reason": "The server is shutting down."})
+
+
+def sequence(record: Record) -> int:
+    """The number in a record's cursor."""
+    return int(record.cursor.rpartition("-")[2])

@@ -1,0 +1,427 @@
+"""The home of every record, and the only place where one changes."""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec.structs import replace
+
+from .config import Config
+from .definition import Options
+from .encoding import NULL
+from .events import Event, EventLog, Output, ProgressData
+from .exceptions import TaskNotFound
+from .execution import Outcome
+from .ids import UUID7, timestamp
+from .index import IdIndex
+from .record import (
+    ENDED,
+    OMIT_ABOVE,
+    PENDING,
+    STATES,
+    UNFINISHED,
+    Detail,
+    Error,
+    LogLine,
+    PastAttempt,
+    Progress,
+    Record,
+    State,
+    TimedLogLine,
+    moved,
+)
+from .retry import RetryPolicy
+from .subscriptions import Subscriptions
+
+if TYPE_CHECKING:
+    from .runner import Run
+
+SCAN = 2000  # records that one page looks at, at most
+KEPT_LOGS = 100
+KEPT_ATTEMPTS = 10
+
+
+class Task(msgspec.Struct, gc=False, weakref=False):
+    """All that is kept of one task: its newest record and what is too much for it.
+
+    Not tracked by the cycle collector: a hundred thousand ended tasks would make each of its
+    full passes hold the loop. `run`, the only part that could close a cycle, goes at the end.
+    """
+
+    record: Record
+    run: Run | None = None  # how it is being run; None once it has ended
+    full: dict[str, msgspec.Raw] | None = None  # what the record omits
+    blob: bytes | None = None
+    outputs: list[Event] | None = None  # of the present attempt
+    output_bytes: int = 0
+    logs: deque[Event] | None = None
+    attempts: list[PastAttempt] | None = None  # the last of those that are over
+    past: int = 0  # how many are over
+    submission: tuple[Any, ...] | None = None  # idempotency key and fingerprint
+    options: tuple[Options, RetryPolicy | None] | None = None  # as submitted, if there were any
+    replayable: bool = True  # its arguments are kept, so it can be retried
+    ended_at: float = 0.0  # time.monotonic()
+    size: int = 0  # bytes kept beside the record
+
+    def keep(self, name: str, data: msgspec.Raw) -> None:
+        """Keep `args`, `kwargs` or a result, beside the record if it is large."""
+        size = len(data)
+        self.size += size
+        if size <= OMIT_ABOVE:
+            self.record = replace(self.record, **{name: data})
+        else:
+            self.full = {**(self.full or {}), name: data}
+            self.record = replace(self.record, **{name: None}, omitted=(*self.record.omitted, name))
+
+    def keep_result(self, outcome: Outcome) -> dict[str, Any]:
+        """Keep a result; the changes to make to the record."""
+        if outcome.data == b"null":
+            return _NO_RESULT
+        if outcome.outputs:
+            values = b",".join(bytes(event.data.value) for event in self.outputs or ())
+            data, mimetype = b"[" + values + b"]", None
+        else:
+            data, mimetype = outcome.data or b"", outcome.mimetype
+        if mimetype is not None:
+            self.blob = data
+            self.size += len(data)
+        else:
+            self.keep("result", msgspec.Raw(data))
+        return {
+            "result": self.record.result,
+            "omitted": self.record.omitted,
+            "result_type": mimetype or "application/json",
+            "result_size": len(data),
+        }
+
+    def value(self, name: str) -> Any:
+        """`args`, `kwargs` or `result` in full, encoded."""
+        if self.full is not None and name in self.full:
+            return self.full[name]
+        return getattr(self.record, name)
+
+
+_NO_RESULT = {"result": NULL, "result_type": "application/json", "result_size": 4}
+
+
+class Filter(msgspec.Struct, frozen=True):
+    """Which records a page, a stream or a bulk request is about; None means any."""
+
+    state: State | None = None
+    name: str | None = None
+    parent_id: str | None = None
+    q: str | None = None
+    owner: str | None = None
+    ids: frozenset[str] | None = None
+    names: frozenset[str] | None = None
+
+    def matches(self, record: Record) -> bool:
+        return (
+            (self.owner is None or record.owner == self.owner)
+            and (self.state is None or record.state == self.state)
+            and (self.name is None or record.name == self.name)
+            and (self.parent_id is None or record.parent_id == self.parent_id)
+            and (self.q is None or _mentions(record, self.q))
+            and (self.ids is self.names is None or self._watches(record))
+        )
+
+    def _watches(self, record: Record) -> bool:
+        return record.id in (self.ids or ()) or record.name in (self.names or ())
+
+
+def _mentions(record: Record, text: str) -> bool:
+    return (
+        text in record.name
+        or record.id.startswith(text)
+        or (record.key is not None and text in record.key)
+        or (record.error is not None and text in record.error.message)
+    )
+
+
+class Registry:
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.log = EventLog(config.event_buffer)
+        self.subscriptions = Subscriptions(self.log)
+        self.new_id = UUID7()
+        self._tasks: dict[str, Task] = {}
+        self._order = IdIndex()
+        # id sets by name and state: counts, and short lists without a walk
+        self._sets: dict[str, dict[State, set[str]]] = {}
+        self._children: dict[str, set[str]] = {}
+        self._submissions: dict[tuple[Any, ...], str] = {}
+        self._ended: deque[str] = deque()  # the oldest end first
+        self._ended_count = 0
+        self._kept_bytes = 0
+        self.pending = 0  # scheduled or queued
+        self.unfinished_count = 0
+
+    # -- changes ---------------------------------------------------------------------------
+
+    def add(self, task: Task) -> None:
+        """Take in a new task, whose record has no cursor yet."""
+        record = task.record
+        id = record.id
+        seq, cursor = self.log.advance()
+        task.record = replace(record, cursor=cursor)
+        self._tasks[id] = task
+        self._order.add(id)
+        self.pending += 1
+        self.unfinished_count += 1
+        self._set(record.name, record.state).add(id)
+        if record.parent_id is not None:
+            self._children.setdefault(record.parent_id, set()).add(id)
+        if task.submission is not None:
+            self._submissions[task.submission[0]] = id
+        self._publish_state(task, seq, record.created_at)
+
+    def move(self, task: Task, state: State, time: str | None = None, **changes: Any) -> None:
+        """Bring a task to another state. Raises IllegalTransition."""
+        before = task.record
+        seq, cursor = self.log.advance()
+        task.record = moved(before, state, cursor=cursor, **changes)
+        sets = self._sets[before.name]
+        sets[before.state].discard(before.id)
+        sets[state].add(before.id)
+        self.pending += (state in PENDING) - (before.state in PENDING)
+        self._publish_state(task, seq, time or timestamp())
+        if state in ENDED:
+            self.unfinished_count -= 1
+            self._close(task)
+
+    def change(self, task: Task, **changes: Any) -> None:
+        """Change an unfinished task within its state."""
+        seq, cursor = self.log.advance()
+        task.record = replace(task.record, cursor=cursor, **changes)
+        self._publish_state(task, seq, timestamp())
+
+    def progress(self, task: Task, progress: Progress) -> None:
+        seq, cursor = self.log.advance()
+        record = task.record = replace(task.record, cursor=cursor, progress=progress)
+        data = ProgressData(
+            progress.current, progress.total, progress.message, max(record.attempt, 1)
+        )
+        self.subscriptions.publish(self._event(record, seq, cursor, "progress", data))
+
+    def output(self, task: Task, value: msgspec.Raw) -> None:
+        if task.outputs is None:
+            task.outputs = []
+        seq, cursor = self.log.advance()
+        data = Output(len(task.outputs), value, task.record.attempt)
+        event = self._event(task.record, seq, cursor, "output", data, len(value))
+        task.outputs.append(event)
+        task.output_bytes += len(value)
+        self.log.keep(event)
+        self.subscriptions.publish(event)
+
+    def line(self, task: Task, level: str, logger: str, message: str) -> None:
+        """Add a log line."""
+        if task.logs is None:
+            task.logs = deque(maxlen=KEPT_LOGS)
+        seq, cursor = self.log.advance()
+        data = LogLine(level, logger, message, task.record.attempt)
+        event = self._event(task.record, seq, cursor, "log", data, len(message))
+        task.logs.append(event)
+        self.log.keep(event)
+        self.subscriptions.publish(event)
+
+    def begin_attempt(self, task: Task, worker: str) -> None:
+        """Bring a queued task to `running`."""
+        task.outputs, task.output_bytes = None, 0
+        now = timestamp()
+        self.move(
+            task, "running", now, attempt=task.record.attempt + 1, started_at=now, worker=worker,
+            progress=None, error=None,
+        )  # fmt: skip
+
+    def end_attempt(self, task: Task, error: Error, scheduled_for: str | None) -> None:
+        """Bring a running task, whose attempt failed, back to `scheduled`."""
+        now = timestamp()
+        past = PastAttempt(task.record.started_at, now, error, task.record.worker)
+        task.attempts = [*(task.attempts or ()), past][-KEPT_ATTEMPTS:]
+        task.past += 1
+        self.move(task, "scheduled", now, error=error, scheduled_for=scheduled_for, worker=None)
+
+    def forget(self, task: Task) -> None:
+        """Drop an ended task, and tell its readers."""
+        self._drop(task.record.id)
+        self._ended_count -= 1
+        seq, cursor = self.log.advance()
+        event = self._event(task.record, seq, cursor, "deleted", {})
+        event.last = True
+        self.log.keep(event)
+        self.subscriptions.publish(event)
+
+    def evict(self, most: int = 1000) -> None:
+        """Drop ended tasks beyond age, number and bytes, at most `most` of them."""
+        too_old = time.monotonic() - self.config.retention
+        ended = self._ended
+        while ended and most:
+            task = self._tasks.get(ended[0])
+            if task is not None:
+                if not (
+                    self._ended_count > self.config.max_finished
+                    or self._kept_bytes > self.config.max_results_bytes
+                    or task.ended_at <= too_old
+                ):
+                    return
+                self._drop(ended[0])
+                self._ended_count -= 1
+                most -= 1
+            ended.popleft()
+
+    def _close(self, task: Task) -> None:
+        task.run = None
+        task.ended_at = time.monotonic()
+        task.size += task.output_bytes
+        if task.logs:
+            task.size += sum(event.size for event in task.logs)
+        if task.record.error is not None:
+            task.size += len(task.record.error.traceback or "") + len(task.record.error.message)
+        self._kept_bytes += task.size
+        self._ended_count += 1
+        self._ended.append(task.record.id)
+        if len(self._ended) > 2 * self._ended_count + 1000:  # many were deleted before their time
+            self._ended = deque(id for id in self._ended if id in self._tasks)
+        self.evict(2)
+
+    def _drop(self, id: str) -> None:
+        task = self._tasks.pop(id)
+        record = task.record
+        self._kept_bytes -= task.size
+        self._order.forget(id, self._tasks)
+        self._sets[record.name][record.state].discard(id)
+        if record.parent_id is not None and (siblings := self._children.get(record.parent_id)):
+            siblings.discard(id)
+            if not siblings:
+                del self._children[record.parent_id]
+        if task.submission is not None:
+            self._submissions.pop(task.submission[0], None)
+
+    def _publish_state(self, task: Task, seq: int, time: str) -> None:
+        record = task.record
+        event = Event(
+            seq, "state", record.id, record.cursor, time, record, record.name, record.owner,
+            min(task.size, 3 * OMIT_ABOVE), record.state in ENDED,
+        )  # fmt: skip
+        self.log.keep(event)
+        self.subscriptions.publish(event)
+
+    def _event(
+        self, record: Record, seq: int, cursor: str, type: str, data: Any, size: int = 0
+    ) -> Event:
+        return Event(
+            seq, type, record.id, cursor, timestamp(), data, record.name, record.owner, size
+        )
+
+    def _set(self, name: str, state: State) -> set[str]:
+        if (sets := self._sets.get(name)) is None:
+            sets = self._sets[name] = {each: set() for each in STATES}
+        return sets[state]
+
+    # -- questions -------------------------------------------------------------------------
+
+    def get(self, id: str, owner: str | None = None) -> Task:
+        """Raises TaskNotFound, also for another owner's."""
+        task = self._tasks.get(id)
+        if task is None or (owner is not None and task.record.owner != owner):
+            raise TaskNotFound
+        return task
+
+    def submitted(self, key: tuple[Any, ...]) -> Task | None:
+        """The task that was submitted under this idempotency key, while it is kept."""
+        id = self._submissions.get(key)
+        return None if id is None else self._tasks.get(id)
+
+    def children(self, id: str) -> list[Task]:
+        return [self._tasks[child] for child in sorted(self._children.get(id, ()))]
+
+    def page(
+        self, filter: Filter, limit: int, before: str | None = None
+    ) -> tuple[list[Task], str | None]:
+        """At most `limit` matching tasks, the newest first, and the id to go on `before`.
+
+        Looks at no more than SCAN records, so a page may be short and yet not the last.
+        """
+        found: list[Task] = []
+        last = None
+        for looked, id in enumerate(self._candidates(filter, before)):
+            if len(found) == limit or looked == SCAN:
+                return found, last
+            last = id
+            task = self._tasks.get(id)
+            if task is not None and filter.matches(task.record):
+                found.append(task)
+        return found, None
+
+    def walk(self, filter: Filter) -> Iterator[list[Task]]:
+        """All that match, in pages; the registry may change between them."""
+        before = None
+        while True:
+            tasks, before = self.page(filter, SCAN, before)
+            yield tasks
+            if before is None:
+                return
+
+    def unfinished(self) -> list[Task]:
+        ids = [id for sets in self._sets.values() for state in UNFINISHED for id in sets[state]]
+        return [self._tasks[id] for id in sorted(ids)]
+
+    def _candidates(self, filter: Filter, before: str | None) -> Iterable[str]:
+        """The narrowest known superset of what matches, the newest first."""
+        if filter.ids is not None and not filter.names:
+            ids: Iterable[str] = filter.ids
+            size = len(filter.ids)
+        elif filter.parent_id is not None:
+            children = self._children.get(filter.parent_id, set())
+            ids, size = children, len(children)
+        else:
+            if filter.state is filter.name is None:
+                return self._order.before(before)
+            states = STATES if filter.state is None else (filter.state,)
+            if filter.name is not None:
+                names = [filter.name] if filter.name in self._sets else []
+            else:
+                names = list(self._sets)
+            sets = [self._sets[name][state] for name in names for state in states]
+            size = sum(map(len, sets))
+            if size > SCAN:  # so many that a walk from the newest soon meets a page of them
+                return self._order.before(before)
+            ids = (id for group in sets for id in group)
+        if before is not None:
+            ids = (id for id in ids if id < before)
+        if size > SCAN:
+            return heapq.nlargest(SCAN + 1, ids)
+        return sorted(ids, reverse=True)
+
+    def counts(self) -> dict[str, dict[State, int]]:
+        """How many tasks of each name are in each state."""
+        return {
+            name: {state: len(ids) for state, ids in sets.items()}
+            for name, sets in self._sets.items()
+        }
+
+    def detail(self, task: Task) -> Detail:
+        """The whole of a task."""
+        record = task.record
+        values = {name: getattr(record, name) for name in Record.__struct_fields__}
+        if task.full:
+            values.update(task.full, omitted=())
+        attempts = list(task.attempts or ())
+        if task.past < record.attempt:
+            attempts.append(
+                PastAttempt(record.started_at, record.finished_at, record.error, record.worker)
+            )
+        logs = [
+            TimedLogLine(
+                event.data.level, event.data.logger, event.data.message, event.data.attempt,
+                time=event.time,
+            )
+            for event in task.logs or ()
+        ]  # fmt: skip
+        return Detail(**values, attempts=attempts[-KEPT_ATTEMPTS:], logs=logs)

@@ -1,0 +1,231 @@
+"""Serves a Quart app on Hypercorn, in this process, as background tasks need it.
+
+In this process, because `hypercorn app:app` runs the app in a daemonic child, where no worker
+process may be started, and because several server processes would be several registries.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import Any
+
+import hypercorn.asyncio
+import hypercorn.config
+from quart import Quart
+
+from . import config
+from .connections import BACKLOG, CannotServe, Listener, listen, patched_websockets, resolve
+
+__all__ = ["CannotServe", "serve"]
+
+# 16 threads that spin gave the loop a p99 lag of 948 ms at Python's 5 ms, and 63 ms at this.
+SWITCH_INTERVAL_SECONDS = 0.0005
+
+log = logging.getLogger(__name__)
+
+Receive = Callable[[], Awaitable[Any]]
+Requests = dict["asyncio.Task[Any] | None", Receive]
+
+
+async def serve(
+    app: Quart,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    *,
+    stop: asyncio.Event | None = None,
+    grace: float = 1.0,
+    on_listening: Callable[[str], object] | None = None,
+) -> None:
+    """Serve `app` until SIGINT or SIGTERM, or until `stop` is set; then end it in order.
+
+        asyncio.run(serve(app, "127.0.0.1", 8000))
+
+    `port` 0 takes a free one. `on_listening` is called with the URL (`http://127.0.0.1:8000`)
+    once the app answers. Signals are heard in the main thread only.
+
+    The order of the end: the task streams say goodbye and close, requests on their way get
+    `grace` seconds to be answered, what is connected after that is cut, and the running tasks
+    get TASKS_DRAIN_TIMEOUT seconds to finish. A second signal ends the process at once.
+
+    Raises CannotServe for an address that is taken, unknown, or reachable by others while the
+    tasks are guarded by neither TASKS_TOKEN nor an authorize hook; InvalidConfig for a bad key;
+    Hypercorn's LifespanFailureError if the app's own start or end raised, which Quart has logged.
+    """
+    stop = stop or asyncio.Event()
+    settings = config.load(app.config) if "QUART_TASKS" in app.extensions else None
+    family, address = resolve(host, port)
+    _refuse_unguarded(app, settings, address[0])
+    requests: Requests = {}
+    aborting: asyncio.Task[None] | None = None
+
+    async def stopped() -> None:  # called by Hypercorn when it has begun to serve
+        nonlocal aborting
+        if on_listening is not None:
+            on_listening(listener.url)
+        await stop.wait()
+        # Begun before the streams are closed: one whose peer does not read may hold that up.
+        aborting = asyncio.create_task(_abort(listener, requests, grace))
+        await _close_streams(app)
+
+    with (
+        listen(family, address) as listener,
+        _signals(app, stop),
+        _switch_interval(),
+        patched_websockets(),
+    ):
+        try:
+            await hypercorn.asyncio.serve(
+                _noting(app, requests),
+                _Config(listener, settings, grace),
+                shutdown_trigger=stopped,
+                mode="asgi",
+            )
+        finally:
+            if aborting is not None:
+                aborting.cancel()
+
+
+class _Config(hypercorn.config.Config):
+    """Hypercorn's configuration, with a socket that is open already."""
+
+    backlog = BACKLOG
+    # An idle socket stays open through proxies, and has something for its peer to acknowledge.
+    websocket_ping_interval = 20
+    # Longer than clients and proxies keep an idle connection (aiohttp 15 s, load balancers 60 s):
+    # if the server closes first, the request that is just on its way is lost.
+    keep_alive_timeout = 75
+    include_server_header = False
+    # A logger, not its name: for a name Hypercorn adds a handler of its own.
+    errorlog = logging.getLogger("hypercorn.error")
+
+    def __init__(self, listener: Listener, settings: config.Config | None, grace: float) -> None:
+        self._listener = listener
+        self.graceful_timeout = grace + 1  # everything has been cut by then
+        if settings is not None:
+            self.websocket_max_message_size = settings.max_body_size
+            # What Hypercorn allows by itself stays for the app's own `after_serving`.
+            self.shutdown_timeout += settings.drain_timeout
+
+    def create_sockets(self) -> hypercorn.config.Sockets:
+        return hypercorn.config.Sockets([], [self._listener], [])
+
+
+def _refuse_unguarded(app: Quart, settings: config.Config | None, address: str) -> None:
+    if settings is None or settings.url_prefix is None or settings.token:
+        return
+    loopback = ipaddress.ip_address(address).is_loopback
+    if loopback or app.extensions["QUART_TASKS"].authorize_hook is not None:
+        return
+    raise CannotServe(
+        f"On {address} others could reach the tasks of this app, which nothing guards: set "
+        f"TASKS_TOKEN or add an `authorize` hook, or serve on 127.0.0.1."
+    )
+
+
+def _noting(app: Quart, requests: Requests) -> Callable[..., Awaitable[None]]:
+    """`app`, with each request or socket noted in `requests` while it is handled."""
+
+    async def noting(scope: Any, receive: Receive, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            return await app(scope, receive, send)
+        task = asyncio.current_task()
+        requests[task] = receive
+        try:
+            await app(scope, receive, send)
+        finally:
+            requests.pop(task, None)
+
+    return noting
+
+
+async def _close_streams(app: Quart) -> None:
+    extension = app.extensions.get("QUART_TASKS")
+    if extension is not None:
+        try:
+            await extension.close_streams(app)
+        except Exception:
+            log.exception("The task streams could not be closed; they are cut instead.")
+
+
+async def _abort(listener: Listener, requests: Requests, grace: float) -> None:
+    """After `grace` seconds cut what is still connected, until cancelled.
+
+    Hypercorn waits for every connection before the app may end: for ever from Python 3.12 on
+    (hypercorn #308).
+    """
+    await asyncio.sleep(grace)
+    async with asyncio.TaskGroup() as readers:
+        while True:
+            # A write that waits for a peer that does not read fails now, and a read ends. Told of
+            # that, Quart ends the handler; cancelled, Quart 0.22 would leave it running.
+            for connection in list(listener.connections):
+                with suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+            await asyncio.sleep(0.5)
+            # Where a handler does not receive, Hypercorn has stopped reading and cannot see the
+            # end. So that handler goes, and what was meant for it is dropped.
+            while requests:
+                task, receive = requests.popitem()
+                if task is not None:
+                    task.cancel()
+                readers.create_task(_drop(receive))
+
+
+async def _drop(receive: Receive) -> None:
+    while True:
+        await receive()
+
+
+@contextmanager
+def _signals(app: Quart, stop: asyncio.Event) -> Iterator[None]:
+    """The first SIGINT or SIGTERM sets `stop`, the next one ends the process.
+
+    Not with `loop.add_signal_handler`: a second Ctrl-C has to work while the loop is stuck.
+    """
+    loop = asyncio.get_running_loop()
+    server = os.getpid()
+    heard = False
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        nonlocal heard
+        here = os.getpid() == server  # a child that the app forks has this handler too
+        if here and not heard:
+            heard = True
+            loop.call_soon_threadsafe(stop.set)
+            return
+        kill = getattr(app.extensions.get("QUART_TASKS"), "kill", None)
+        if here and kill is not None:
+            kill(app)
+        # By the signal itself: no thread is waited for, and the parent sees what happened.
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+@contextmanager
+def _switch_interval() -> Iterator[None]:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)

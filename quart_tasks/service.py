@@ -1,0 +1,295 @@
+"""The parts of one app and one start, put together: what the extension, the web surface and
+handles work with."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import multiprocessing
+import threading
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from quart import Quart
+
+from .config import Config
+from .context import TaskLogHandler, current_task
+from .definition import NO_OPTIONS, Definition, Options, Submission, prepare
+from .encoding import decode
+from .exceptions import Conflict, InvalidArguments, QuartTasksError, TaskNotFound, UnknownTask
+from .executors.event_loop import LoopExecutor
+from .executors.process import DAEMONIC, ProcessExecutor
+from .executors.thread import ThreadExecutor
+from .metrics import percentile
+from .record import STATES
+from .registry import Registry, Task
+from .retry import RetryPolicy
+from .runner import Runner
+
+if TYPE_CHECKING:
+    import aiohttp
+
+    from .record import Record
+
+logger = logging.getLogger("quart_tasks")
+
+STREAM_GRACE = 1.0  # seconds that a stream has to say bye
+TICK = 0.1  # seconds between two looks at the loop's lag and at what is too old
+AuthorizeHook = Callable[[str, str | None, "Record | None"], Awaitable[str | None]]
+
+
+class Catalog:
+    """What the user has declared: definitions by name, and who may do what."""
+
+    def __init__(self) -> None:
+        self.definitions: dict[str, Definition] = {}
+        self.authorize: AuthorizeHook | None = None
+
+    def add(self, definition: Definition) -> None:
+        known = self.definitions.setdefault(definition.name, definition)
+        if known.function.__qualname__ != definition.function.__qualname__ or (
+            known.function.__module__ != definition.function.__module__
+        ):
+            raise ValueError(
+                f"There is a task {definition.name!r} already, of another function: pass "
+                f"name='…' to one of them."
+            )
+        self.definitions[definition.name] = definition
+
+    def get(self, name: str) -> Definition:
+        """Raises UnknownTask."""
+        try:
+            return self.definitions[name]
+        except KeyError:
+            raise UnknownTask(f"There is no task {name!r}; GET /tasks/types lists them.") from None
+
+
+class Service:
+    """One app's tasks from one start to the next stop."""
+
+    def __init__(self, app: Quart, config: Config, catalog: Catalog) -> None:
+        self.app = app
+        self.config = config
+        self.catalog = catalog
+        self.loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+        self.registry = Registry(config)
+        self.runner = Runner(self.registry, self.loop)
+        self.started_at = time.monotonic()
+        self._http: aiohttp.ClientSession | None = None
+        self._log_handler = TaskLogHandler()
+        self._lags: deque[float] = deque(maxlen=600)
+        self._tick: asyncio.TimerHandle | None = None
+        self._quiet = asyncio.Event()
+
+    # -- start and stop --------------------------------------------------------------------
+
+    def open(self) -> None:
+        config, limit = self.config, self.config.max_result_size
+        modules = {each.reference[0] for each in self._process_definitions()}
+        for executor in (
+            LoopExecutor(self.app, self.runner, config.async_concurrency, limit),
+            ThreadExecutor(self.app, self.runner, config.threads, limit),
+            ProcessExecutor(
+                self.runner, config.processes, limit, config.process_nice, sorted(modules)
+            ),
+        ):
+            self.runner.add_executor(executor)
+        logging.getLogger().addHandler(self._log_handler)
+        self._schedule_tick(self.loop.time())
+        self._say_what_cannot_be()
+
+    def _process_definitions(self) -> list[Definition]:
+        return [each for each in self.catalog.definitions.values() if each.executor == "process"]
+
+    def _say_what_cannot_be(self) -> None:
+        if multiprocessing.current_process().daemon and self._process_definitions():
+            logger.warning(DAEMONIC)
+        if multiprocessing.parent_process() is not None:
+            logger.warning(
+                "This server runs the app in a child process. With several of them each has "
+                "tasks of its own, and a client may ask one about a task of another: use one "
+                "worker, or `quart-tasks serve`."
+            )
+
+    async def close_streams(self) -> None:
+        """Take no more tasks, and send every stream away; returns when they are gone, or
+        those that do not read after STREAM_GRACE."""
+        self.runner.draining = True
+        subscriptions = self.registry.subscriptions
+        subscriptions.close_all()
+        if len(subscriptions):
+            gone = asyncio.Event()
+            subscriptions.when_empty = gone.set
+            with suppress(TimeoutError):
+                async with asyncio.timeout(STREAM_GRACE):
+                    await gone.wait()
+
+    async def close(self) -> None:
+        """Shut down in phases: no new tasks, streams end, running tasks get
+        TASKS_DRAIN_TIMEOUT to end, then are stopped; what is left ends as Interrupted."""
+        await self.close_streams()
+        await self._until_idle(self.config.drain_timeout)
+        if self.runner.running():
+            self.runner.interrupt()
+            await self._until_idle(1.0)
+        self.runner.give_up()
+        for lane in self.runner.lanes.values():
+            await lane.executor.close()
+        if self._http is not None:
+            await self._http.close()
+        if self._tick is not None:
+            self._tick.cancel()
+        logging.getLogger().removeHandler(self._log_handler)
+
+    def kill(self) -> None:
+        """Cut the drain short."""
+        self._quiet.set()
+
+    async def _until_idle(self, timeout: float) -> None:
+        """Wait until no attempt runs, or someone is in a hurry."""
+        if self.runner.running():
+            self.runner.when_quiet.append(self._quiet.set)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(timeout):
+                    await self._quiet.wait()
+            self._quiet.clear()
+
+    def _schedule_tick(self, due: float) -> None:
+        lag = self.loop.time() - due
+        self._lags.append(max(0.0, lag))
+        self.registry.evict()
+        due = self.loop.time() + TICK
+        self._tick = self.loop.call_at(due, self._schedule_tick, due)
+
+    @property
+    def http(self) -> aiohttp.ClientSession:
+        """One session for all tasks, with as many connections as tasks on the loop."""
+        if self._http is None or self._http.closed:
+            import aiohttp  # not at the top: it takes longer to import than the rest
+
+            connector = aiohttp.TCPConnector(limit=self.config.async_concurrency)
+            self._http = aiohttp.ClientSession(connector=connector)
+        return self._http
+
+    def on_loop(self) -> bool:
+        return threading.get_ident() == self._thread
+
+    # -- tasks -----------------------------------------------------------------------------
+
+    def prepare(
+        self, definition: Definition, args: Any, kwargs: dict[str, Any],
+        options: Options = NO_OPTIONS, retry: RetryPolicy | None = None,
+    ) -> Submission:  # fmt: skip
+        """A submission from Python: of the running task, if there is one, its child."""
+        context = current_task()
+        if context is None:
+            return prepare(definition, args, kwargs, options=options, retry=retry)
+        return self.prepare_child(definition, args, kwargs, options, retry, context.id)
+
+    def prepare_child(
+        self, definition: Definition, args: Any, kwargs: dict[str, Any], options: Options,
+        retry: RetryPolicy | None, parent_id: str,
+    ) -> Submission:  # fmt: skip
+        try:
+            owner = self.registry.get(parent_id).record.owner
+        except TaskNotFound:  # of another app
+            return prepare(definition, args, kwargs, options=options, retry=retry)
+        return prepare(
+            definition, args, kwargs, options=options, retry=retry, parent_id=parent_id,
+            owner=owner,
+        )  # fmt: skip
+
+    def retry(self, task: Task, owner: str | None = None) -> Task:
+        """Submit an ended task's arguments and options anew. Raises Conflict."""
+        record = task.record
+        if task.run is not None:
+            raise Conflict(f"The task is {record.state}: it can be retried once it has ended.")
+        if not task.replayable:
+            raise Conflict("The task's arguments were not JSON and are not kept: submit it anew.")
+        try:
+            definition = self.catalog.get(record.name)
+            options, retry = task.options or (NO_OPTIONS, None)
+            submission = prepare(
+                definition, decode(task.value("args")), decode(task.value("kwargs")),
+                options=options, retry=retry, retry_of=record.id, parent_id=record.parent_id,
+                owner=record.owner if owner is None else owner,
+            )  # fmt: skip
+        except (UnknownTask, InvalidArguments) as error:
+            raise Conflict(f"The task cannot be retried: {error}") from None
+        return self.runner.submit(submission)
+
+    async def ended(self, task: Task, timeout: float | None = None) -> None:
+        """Wait for a task's end. Raises TimeoutError; that never touches the task."""
+        run = task.run
+        if run is None:
+            return
+        future: asyncio.Future[None] = self.loop.create_future()
+
+        def wake() -> None:
+            if not future.done():
+                future.set_result(None)
+
+        run.on_end.append(wake)
+        try:
+            if timeout is None:
+                await future
+            else:
+                async with asyncio.timeout(timeout):
+                    await future
+        finally:
+            if task.run is not None:
+                run.on_end.remove(wake)
+
+    async def join(self, timeout: float | None = None) -> None:
+        """Wait until no task is unfinished. Raises TimeoutError."""
+        async with asyncio.timeout(timeout):
+            while self.registry.unfinished_count:
+                idle = asyncio.Event()
+                self.runner.when_idle.append(idle.set)
+                await idle.wait()
+
+    # -- state -----------------------------------------------------------------------------
+
+    def stats(self) -> dict[str, Any]:
+        names = self.registry.counts()
+        executors = {
+            name: {
+                "slots": lane.executor.slots,
+                "running": lane.taken,
+                "queued": lane.waiting,
+                "abandoned": lane.abandoned,
+            }
+            for name, lane in self.runner.lanes.items()
+        }
+        return {
+            "states": {state: sum(counts[state] for counts in names.values()) for state in STATES},
+            "names": names,
+            "executors": executors,
+            "loop": {"lag_p50": percentile(self._lags, 50), "lag_p99": percentile(self._lags, 99)},
+            "latency": self.runner.metrics.latency(),
+            "streams": len(self.registry.subscriptions),
+            "uptime": time.monotonic() - self.started_at,
+            "epoch": self.registry.log.epoch,
+        }
+
+    def unhealthy(self) -> str | None:
+        """Why this server cannot do all that it should, or None."""
+        if self.runner.draining:
+            return "draining: the server is shutting down"
+        if self._process_definitions():
+            return self.runner.lanes["process"].executor.health()
+        return None
+
+
+def in_child() -> None:
+    """Raises QuartTasksError in a process task, which has no app and no server."""
+    context = current_task()
+    if context is not None and context.executor == "process":
+        raise QuartTasksError(
+            "A process task cannot submit or look up tasks: it runs in a process without the "
+            "app. Return what is to be done, and submit it from an async or thread task."
+        )

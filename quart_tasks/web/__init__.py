@@ -1,0 +1,1 @@
+"""The tasks over HTTP, WebSocket and Server-Sent Events: one blueprint."""

@@ -1,0 +1,58 @@
+"""Who may do what: the token, the Origin check, and the app's own `authorize` hook."""
+
+from __future__ import annotations
+
+import hmac
+from urllib.parse import urlsplit
+
+from quart import abort, has_request_context, request, websocket
+from werkzeug.datastructures import WWWAuthenticate
+from werkzeug.exceptions import Unauthorized
+
+from ..registry import Task
+from ..service import Service
+
+SAFE = {"GET", "HEAD", "OPTIONS"}
+DEFAULT_PORTS = {"http": ":80", "https": ":443", "ws": ":80", "wss": ":443"}
+
+
+def guard(service: Service) -> None:
+    """What every request and handshake must pass. Aborts with 401 or 403."""
+    connection = request if has_request_context() else websocket
+    config = service.config
+    if not has_request_context() or request.method not in SAFE:
+        _check_origin(connection.headers.get("Origin"), connection.host, config.allowed_origins)
+    if config.token is not None and service.catalog.authorize is None:
+        kind, _, token = connection.headers.get("Authorization", "").partition(" ")
+        given = token.strip().encode("utf-8", "replace")
+        if kind.lower() != "bearer" or not hmac.compare_digest(given, config.token.encode()):
+            raise Unauthorized(
+                "This server wants the header `Authorization: Bearer` with its TASKS_TOKEN.",
+                www_authenticate=WWWAuthenticate("bearer"),
+            )
+
+
+def _check_origin(origin: str | None, host: str, allowed: tuple[str, ...]) -> None:
+    """A browser names the page that asks; another site's page must not submit tasks."""
+    if origin is None or origin in allowed:
+        return
+    try:
+        parts = urlsplit(origin)
+    except ValueError:
+        parts = urlsplit("")
+    port = DEFAULT_PORTS.get(parts.scheme, "")
+    if not parts.netloc or parts.netloc.removesuffix(port) != host.removesuffix(port):
+        abort(
+            403, f"A page of {origin!r} may not do that: add its origin to TASKS_ALLOWED_ORIGINS."
+        )
+
+
+async def ask(
+    service: Service, action: str, name: str | None = None, task: Task | None = None
+) -> str | None:
+    """The caller's owner, from the app's hook, which may abort; None sees everything."""
+    hook = service.catalog.authorize
+    if hook is None:
+        return None
+    record = None if task is None else task.record.plain()
+    return await hook(action, name if record is None else record.name, record)

@@ -1,0 +1,62 @@
+"""Answers in JSON, and what requests ask for in headers and queries."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+from quart import Response, has_request_context, request
+
+from ..exceptions import InvalidArguments
+from ..registry import Task
+from ..service import Service
+
+MAX_WAIT = 60.0  # seconds
+POLL_AFTER = "1"  # seconds, in `Retry-After` of a 202
+
+_encode = msgspec.json.Encoder().encode
+_WAIT = re.compile(r'(?:^|[,;\s])wait\s*=\s*"?(\d{1,9})"?\s*(?:$|[,;])', re.IGNORECASE)
+
+
+def answer(data: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """`data` as JSON; bytes are JSON already."""
+    body = data if isinstance(data, bytes) else _encode(data)
+    response = Response(body, status, content_type="application/json")
+    response.headers["Cache-Control"] = "no-cache"
+    if headers:
+        response.headers.update(headers)
+    return response
+
+
+def accepted(service: Service, task: Task) -> Response:
+    """202 for a task that was taken on (RFC 9110, section 15.3.3)."""
+    headers = {"Retry-After": POLL_AFTER}
+    if service.config.url_prefix is not None:
+        headers["Location"] = url(service, task.record.id)
+    return answer(task.record, 202, headers)
+
+
+def url(service: Service, id: str) -> str:
+    root = request.root_path if has_request_context() else ""
+    return f"{root}{service.config.url_prefix}/{id}"
+
+
+def preferred_wait() -> float | None:
+    """Seconds of `Prefer: wait=N` (RFC 7240, section 4.3); a bad one is ignored."""
+    found = _WAIT.search(request.headers.get("Prefer", ""))
+    return min(float(found[1]), MAX_WAIT) if found else None
+
+
+def query_wait() -> float | None:
+    """Seconds of `?wait=N`. Raises InvalidArguments."""
+    text = request.args.get("wait")
+    if text is None:
+        return None
+    if not re.fullmatch(r"\d{1,9}(\.\d{1,9})?", text, re.ASCII):
+        raise bad_query("wait", "must be a number of seconds from 0 to 60")
+    return min(float(text), MAX_WAIT)
+
+
+def bad_query(name: str, detail: str) -> InvalidArguments:
+    return InvalidArguments(f"?{name}= {detail}.", [(f"#/query/{name}", detail)])

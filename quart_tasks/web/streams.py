@@ -1,0 +1,138 @@
+"""The event streams: one feed, sent as WebSocket frames or as Server-Sent Events."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
+from typing import Any
+
+from quart import Response, request, websocket
+
+from ..events import Event
+from ..feed import follow, follow_task, has_seen_the_end
+from ..registry import Task
+from ..service import Service
+from .surface import ROOM
+
+HEARTBEAT = 15.0  # seconds of silence after which SSE sends a comment, so that proxies wait on
+RETRY = 1000  # milliseconds after which an EventSource comes back
+
+Feed = AsyncGenerator[list[Event], None]
+
+
+# -- WebSocket -----------------------------------------------------------------------------
+
+
+async def send_feed(feed: Feed) -> None:
+    """Send a feed to this WebSocket and close it: 1000 at the end, 1012 after `bye`."""
+    await websocket.accept()
+    reader = asyncio.create_task(_discard())
+    code = 1000
+    try:
+        async with aclosing(feed) as batches:
+            async for batch in batches:
+                for event in batch:
+                    await websocket.send(event.text)
+                if batch[-1].type == "bye":
+                    code = 1012
+        await websocket.close(code)
+    finally:
+        reader.cancel()
+        with suppress(asyncio.CancelledError):
+            await reader
+
+
+async def _discard() -> None:
+    """Read and forget what the client sends, so that it cannot pile up."""
+    while True:
+        await receive()
+
+
+async def receive() -> Any:
+    """The next message of this WebSocket, with room made for another."""
+    message = await websocket.receive()
+    scope: dict[str, Any] = websocket.scope  # type: ignore[assignment]
+    scope[ROOM].release()
+    return message
+
+
+# -- Server-Sent Events --------------------------------------------------------------------
+
+
+def sse(service: Service, feed: Feed) -> Response:
+    """A feed as `text/event-stream` (WHATWG HTML, section 9.2)."""
+    headers = {
+        "Cache-Control": "no-cache, no-transform",
+        "X-Accel-Buffering": "no",
+    }
+    if request.method == "HEAD":
+        return Response(b"", 200, headers=headers, content_type="text/event-stream")
+    response = Response(_lines(feed), 200, headers=headers, content_type="text/event-stream")
+    response.timeout = None  # or Quart cuts it after RESPONSE_TIMEOUT
+    return response
+
+
+async def _lines(feed: Feed) -> AsyncGenerator[bytes, None]:
+    yield b"retry: %d\n\n" % RETRY
+    async with aclosing(feed) as batches:
+        step = asyncio.ensure_future(anext(batches))
+        try:
+            while True:
+                done, _ = await asyncio.wait([step], timeout=HEARTBEAT)
+                if not done:
+                    yield b": still here\n\n"
+                    continue
+                try:
+                    batch = step.result()
+                except StopAsyncIteration:
+                    return
+                yield b"".join(map(_message, batch))
+                step = asyncio.ensure_future(anext(batches))
+        finally:
+            step.cancel()
+            with suppress(asyncio.CancelledError, StopAsyncIteration):
+                await step
+
+
+def _message(event: Event) -> bytes:
+    return f"event: {event.type}\nid: {event.cursor}\ndata: {event.text}\n\n".encode()
+
+
+# -- what is streamed ----------------------------------------------------------------------
+
+
+def after() -> str | None:
+    """Where to go on: EventSource repeats the first URL, so its header is the newer one."""
+    connection = request or websocket
+    return connection.headers.get("Last-Event-ID") or connection.args.get("after")
+
+
+def feed_of_all(service: Service, owner: str | None) -> Feed:
+    connection = request or websocket
+    return follow(
+        service.registry,
+        after(),
+        owner=owner,
+        ids=frozenset(connection.args.getlist("id")),
+        names=frozenset(connection.args.getlist("name")),
+    )
+
+
+async def all_sse(service: Service, owner: str | None) -> Response:
+    return sse(service, feed_of_all(service, owner))
+
+
+async def all_websocket(service: Service, owner: str | None) -> None:
+    await send_feed(feed_of_all(service, owner))
+
+
+async def task_sse(service: Service, task: Task) -> Response:
+    cursor = after()
+    if cursor is not None and has_seen_the_end(service.registry, task, cursor):
+        return Response(b"", 204)  # which stops an EventSource
+    return sse(service, follow_task(service.registry, task, cursor))
+
+
+async def task_websocket(service: Service, task: Task) -> None:
+    await send_feed(follow_task(service.registry, task, after()))

@@ -1,0 +1,171 @@
+"""A thin ASGI wrapper of the app, for what a blueprint cannot do under its prefix.
+
+Routing errors belong to no blueprint, and a refused WebSocket handshake reaches a browser as
+code 1006 without a reason. Here the first become problems, and the second an accepted socket
+that gets one `error` frame and is closed with 4000 + status. A body, and what a socket's
+handler has not yet read, are bounded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+import msgspec
+
+from ..ids import timestamp
+from .problems import CONTENT_TYPE, problem
+
+Message = MutableMapping[str, Any]
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+ROOM = "quart_tasks.room"  # in a socket's scope: the semaphore of messages not yet read
+AHEAD = 4  # messages
+KEPT_HEADERS = {b"allow", b"retry-after", b"www-authenticate"}
+
+
+class Surface:
+    def __init__(self, app: App, prefix: str, max_body: Callable[[], int]) -> None:
+        self._app = app
+        self._prefix = prefix
+        self._max_body = max_body
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        path: str = scope["path"]
+        if not path:  # `GET ?x HTTP/1.1`: Quart takes its first character
+            scope["path"] = path = "/"
+            if scope["type"] == "http":
+                await _send_problem(send, problem(400, detail="The request has no path."))
+                return
+        path = path.removeprefix(scope.get("root_path", ""))
+        if path != self._prefix and not path.startswith(self._prefix + "/"):
+            await self._app(scope, receive, send)
+        elif scope["type"] == "http":
+            await self._http(scope, receive, send)
+        else:
+            await self._websocket(scope, receive, send)
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        limit = self._max_body()
+        too_large = problem(
+            413, "body-too-large", f"The body has more than {limit:,} bytes: TASKS_MAX_BODY_SIZE."
+        )
+        for name, value in scope["headers"]:
+            if name == b"content-length" and value.isdigit() and int(value) > limit:
+                await _send_problem(send, too_large)
+                return
+        size = 0
+        answered = False
+        failing: dict[str, Any] | None = None  # the problem that replaces the app's response
+
+        async def bounded_receive() -> Message:
+            nonlocal size
+            message = await receive()
+            size += len(message.get("body", b""))
+            if size > limit and not answered:
+                raise _TooLarge
+            return message
+
+        async def problem_send(message: Message) -> None:
+            nonlocal answered, failing
+            answered = True
+            if message["type"] == "http.response.start" and message["status"] >= 400:
+                headers = [(name.lower(), value) for name, value in message["headers"]]
+                kinds = [value for name, value in headers if name == b"content-type"]
+                if not kinds or not kinds[0].startswith(CONTENT_TYPE.encode()):
+                    failing = problem(message["status"], detail=_detail(message["status"], scope))
+                    kept = [header for header in headers if header[0] in KEPT_HEADERS]
+                    await _send_problem(send, failing, kept, head=scope["method"] == "HEAD")
+                    return
+            if failing is None:
+                await send(message)
+
+        try:
+            await self._app(scope, bounded_receive, problem_send)
+        except (_TooLarge, BaseExceptionGroup):  # Quart 0.23 raises from a task group
+            if size <= limit or answered:
+                raise
+            await _send_problem(send, too_large)
+
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        room = scope[ROOM] = asyncio.Semaphore(AHEAD)
+        # With this extension Quart says why it refuses, whatever the server can do.
+        scope["extensions"] = {**(scope.get("extensions") or {}), "websocket.http.response": {}}
+        status = 0
+        body = bytearray()
+
+        async def bounded_receive() -> Message:
+            message = await receive()
+            if message["type"] == "websocket.receive":
+                await room.acquire()
+            return message
+
+        async def refusing_send(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "websocket.http.response.start":
+                status = message["status"]
+            elif message["type"] == "websocket.http.response.body":
+                body.extend(message.get("body", b""))
+                if not message.get("more_body", False):
+                    await _refuse(send, status, bytes(body), scope)
+            else:
+                await send(message)
+
+        await self._app(scope, bounded_receive, refusing_send)
+
+
+class _TooLarge(Exception):
+    pass
+
+
+async def _refuse(send: Send, status: int, body: bytes, scope: Scope) -> None:
+    try:
+        data = msgspec.json.decode(body)
+        assert data["status"] == status  # noqa: S101 - ours
+    except (ValueError, TypeError, KeyError, AssertionError):
+        data = problem(status, detail=_detail(status, scope))
+    frame = {
+        "type": "error", "ref": None, "task_id": None, "cursor": None, "time": timestamp(),
+        "data": data,
+    }  # fmt: skip
+    await send({"type": "websocket.accept", "subprotocol": None, "headers": []})
+    text = msgspec.json.encode(frame).decode()
+    await send({"type": "websocket.send", "text": text, "bytes": None})
+    await send({"type": "websocket.close", "code": 4000 + status, "reason": data["title"]})
+
+
+async def _send_problem(
+    send: Send,
+    problem: dict[str, Any],
+    headers: list[tuple[bytes, bytes]] | None = None,
+    head: bool = False,
+) -> None:
+    body = msgspec.json.encode(problem)
+    await send(
+        {
+            "type": "http.response.start",
+            "status": problem["status"],
+            "headers": [
+                (b"content-type", CONTENT_TYPE.encode()),
+                (b"content-length", str(len(body)).encode()),
+                (b"cache-control", b"no-cache"),
+                *(headers or ()),
+            ],
+        }
+    )
+    await send({"type": "http.response.body", "body": b"" if head else body, "more_body": False})
+
+
+def _detail(status: int, scope: Scope) -> str | None:
+    if status == 404:
+        return f"There is nothing at {scope['path']!r}."
+    if status == 405:
+        return f"{scope.get('method', 'This')} is not for {scope['path']!r}."
+    return None

@@ -1,0 +1,494 @@
+"""`quart-tasks serve`: the real command, in a process of its own, and real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import websockets
+from hypercorn.protocol import h11
+from quart import Quart, websocket
+from websockets.sync.client import connect
+
+from quart_tasks.server import serve
+
+ROOT = Path(__file__).parents[2]
+COMMAND = ["-m", "quart_tasks", "serve"]
+LIMIT = 10  # seconds after which something has hung
+
+SHOP = """
+import asyncio, multiprocessing, os, time
+from quart import Quart, request, websocket
+
+app = Quart(__name__)
+number = 5
+flooding = {}
+
+def create_app():
+    return app
+
+def needs(argument):
+    return app
+
+@app.get("/")
+async def index():
+    return "hello"
+
+@app.websocket("/flood")
+async def flood():
+    me = object()
+    try:
+        while True:
+            flooding[me] = time.monotonic()
+            await websocket.send("x" * 65536)
+    finally:
+        print("over", flush=True)
+
+@app.get("/stalled/<int:count>")
+async def stalled(count):
+    while len([t for t in flooding.values() if time.monotonic() - t > 0.1]) < count:
+        await asyncio.sleep(0.01)
+    return "all"
+
+@app.websocket("/quiet")
+async def quiet():
+    await websocket.accept()
+    await asyncio.Event().wait()
+
+@app.get("/stream")
+async def stream():
+    async def events():
+        while True:
+            yield "data: x\\n\\n"
+            await asyncio.sleep(0.01)
+    return events(), {"Content-Type": "text/event-stream"}
+
+@app.get("/last")
+async def last():
+    print("begun", flush=True)
+    while True:
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", request.scope["server"][1])
+        except OSError:
+            return "answered"
+        writer.close()
+        await asyncio.sleep(0.01)
+
+@app.get("/stuck")
+async def stuck():
+    print("begun", flush=True)
+    time.sleep(60)
+
+@app.get("/busy")
+def busy():
+    print("begun", flush=True)
+    time.sleep(60)
+
+def run_child(there):
+    there.send("ready")
+    time.sleep(60)
+
+@app.get("/child")
+async def child():
+    forked = multiprocessing.get_context("fork")
+    ready, here = forked.Pipe(duplex=False)
+    process = forked.Process(target=run_child, args=(here,))
+    process.start()
+    await asyncio.to_thread(ready.recv)
+    process.terminate()
+    await asyncio.to_thread(process.join)
+    return str(process.exitcode)
+
+@app.after_serving
+async def ended():
+    print("ended", flush=True)
+
+async def deaf(scope, receive, send):
+    await receive()
+    await send({"type": "websocket.accept"})
+    await asyncio.Event().wait()
+
+quart = app.asgi_app
+
+async def asgi_app(scope, receive, send):
+    handler = deaf if scope.get("path") == "/deaf" else quart
+    await handler(scope, receive, send)
+
+app.asgi_app = asgi_app
+"""
+
+TASKS = """
+from quart import Quart
+from quart_tasks import QuartTasks
+
+app = Quart(__name__)
+tasks = QuartTasks(app)
+"""
+
+
+@dataclass
+class Server:
+    process: subprocess.Popen[str]
+    line: str
+
+    @property
+    def url(self) -> str:
+        found = re.search(r"http://\S+:\d+", self.line)
+        assert found is not None, self.line
+        return found[0]
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
+    def get(self, path: str) -> str:
+        with urllib.request.urlopen(self.url + path, timeout=LIMIT) as response:
+            return str(response.read().decode())
+
+    def socket(self, path: str, upgrade: bool = True) -> socket.socket:
+        """A client that has asked for a WebSocket (or a stream) and reads nothing."""
+        client = socket.socket()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.settimeout(LIMIT)
+        client.connect(("127.0.0.1", self.port))
+        lines = [f"GET {path} HTTP/1.1", "Host: test"]
+        if upgrade:
+            key = base64.b64encode(bytes(16)).decode()
+            lines += ["Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13"]
+            lines += [f"Sec-WebSocket-Key: {key}"]
+        client.sendall("\r\n".join([*lines, "", ""]).encode())
+        return client
+
+    def says(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().rstrip()
+
+    def end(self, number: int = signal.SIGTERM) -> tuple[int, str, str]:
+        self.process.send_signal(number)
+        return self.ended()
+
+    def ended(self) -> tuple[int, str, str]:
+        out, err = self.process.communicate(timeout=LIMIT)
+        return self.process.returncode, out, err
+
+
+Start = Callable[..., Server]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Starts `quart-tasks serve` beside a module; its first line tells where it listens."""
+    with ExitStack() as stack:
+
+        def start(
+            name: str = "shop:app",
+            *options: str,
+            source: str = SHOP,
+            python: list[str] = COMMAND,
+            **environment: str,
+        ) -> Server:
+            (tmp_path / "shop.py").write_text(source)
+            process = subprocess.Popen(
+                [sys.executable, *python, name, "--port", "0", *options],
+                cwd=tmp_path,
+                env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            stack.enter_context(process)
+            stack.callback(process.kill)
+            assert process.stdout is not None
+            return Server(process, process.stdout.readline())
+
+        yield start
+
+
+def refused(server: Server) -> str:
+    """The one sentence on stderr of a server that did not start."""
+    code, _, err = server.ended()
+    assert (code, server.line, err.count("\n")) == (2, "", 1), err
+    return err
+
+
+# Starting
+
+
+def test_the_first_line_tells_where_the_app_is(start: Start) -> None:
+    server = start()
+
+    assert server.line.startswith(f"Serving shop:app on {server.url} (no QuartTasks on this app);")
+    assert server.get("/") == "hello"
+
+
+@pytest.mark.parametrize("name", ["shop:create_app", "shop:create_app()"])
+def test_a_factory_makes_the_app(start: Start, name: str) -> None:
+    assert start(name).get("/") == "hello"
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="needs IPv6")
+def test_an_ipv6_address_is_in_brackets(start: Start) -> None:
+    server = start("shop:app", "--host", "::1")
+
+    assert server.url.startswith("http://[::1]:")
+    assert server.get("/") == "hello"
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("shop", "'shop' is not MODULE:APP: name the app as in `shop:app`."),
+        ("shop.py:app()x", "'shop.py:app()x' is not MODULE:APP"),
+        ("nowhere:app", "There is no module 'nowhere'"),
+        ("shop.web:app", "There is no module 'shop.web'"),
+        ("shop:nothing", "The module 'shop' has no 'nothing'"),
+        ("shop:number", "'shop:number' is not a Quart app but of type 'int'."),
+        ("shop:number()", "'shop:number()' cannot be called without arguments"),
+        ("shop:needs", "'shop:needs' cannot be called without arguments"),
+    ],
+)
+def test_a_name_of_no_app_is_refused(start: Start, name: str, sentence: str) -> None:
+    assert refused(start(name)).startswith(f"Error: {sentence}")
+
+
+@pytest.mark.parametrize("line", ["1 / 0", "import nowhere", "import shop.nowhere"])
+def test_an_error_inside_the_module_shows_where(start: Start, line: str) -> None:
+    code, _, err = start(source=f"{line}\n").ended()
+
+    assert code == 1
+    assert "Traceback" in err
+    assert re.search(r'shop\.py", line 1\b', err)
+
+
+def test_an_error_at_the_start_of_the_app_ends_it(start: Start) -> None:
+    failing = "\n@app.before_serving\nasync def fail():\n    raise ValueError('no stock')\n"
+    code, _, err = start(source=SHOP + failing).ended()
+
+    assert code == 1
+    assert "ValueError: no stock" in err
+    assert "\nError: Lifespan failure in startup. 'no stock'" in err
+
+
+def test_a_port_in_use_is_refused(start: Start) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        sentence = refused(start("shop:app", "--port", str(port)))
+
+    assert sentence.startswith(f"Error: Port {port} of 127.0.0.1 is in use")
+
+
+def test_a_host_without_an_address_is_refused(start: Start) -> None:
+    sentence = refused(start("shop:app", "--host", "256.0.0.1"))
+
+    assert sentence.startswith("Error: The host '256.0.0.1' has no address")
+
+
+def test_an_app_without_tasks_may_listen_everywhere(start: Start) -> None:
+    assert start("shop:app", "--host", "0.0.0.0").url.startswith("http://0.0.0.0:")
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_tasks_that_others_could_reach_need_a_guard(start: Start, host: str) -> None:
+    sentence = refused(start("shop:app", "--host", host, source=TASKS))
+
+    assert sentence.startswith(f"Error: On {host} others could reach the tasks of this app")
+    assert "TASKS_TOKEN" in sentence
+
+
+@pytest.mark.parametrize(
+    ("guard", "environment"),
+    [
+        ("", {"TASKS_TOKEN": "secret"}),
+        ("app.config['TASKS_TOKEN'] = 'secret'", {}),
+        ("@tasks.authorize\nasync def guard(action, name, record): return None", {}),
+    ],
+)
+def test_guarded_tasks_are_served_everywhere(
+    start: Start, guard: str, environment: dict[str, str]
+) -> None:
+    server = start("shop:app", "--host", "0.0.0.0", source=TASKS + guard, **environment)
+
+    assert f" on {server.url} (tasks: {server.url}/tasks);" in server.line
+    assert server.end() == (0, "", "")
+
+
+def test_a_bad_key_is_refused(start: Start) -> None:
+    sentence = refused(start(source=TASKS, TASKS_DRAIN_TIMEOUT="soon"))
+
+    assert sentence.startswith("Error: TASKS_DRAIN_TIMEOUT is 'soon'")
+
+
+def test_the_journal_is_named_to_the_app(start: Start) -> None:
+    source = f"import os\nprint(os.environ['TASKS_JOURNAL'], flush=True)\n{SHOP}"
+
+    assert start("shop:app", "--journal", "tasks.db", source=source).line == "tasks.db\n"
+
+
+# Serving
+
+
+def test_permessage_deflate_is_declined(start: Start) -> None:
+    with connect(f"{start().url.replace('http', 'ws')}/quiet", compression="deflate") as client:
+        assert client.protocol.extensions == []
+
+
+@pytest.mark.parametrize("before", ["", "app.logger.debug('makes the logger')\n"])
+def test_an_error_of_the_app_is_on_stderr_once(start: Start, before: str) -> None:
+    failing = f"\n{before}@app.get('/fail')\nasync def fail():\n    raise ValueError('no stock')\n"
+    server = start(source=SHOP + failing)
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        server.get("/fail")
+    caught.value.close()
+    code, _, err = server.end()
+
+    assert code == 0
+    assert err.count("Traceback") == 1
+    assert err.count("\nValueError: no stock") == 1
+
+
+def test_the_logging_that_the_app_sets_up_stays(start: Start) -> None:
+    before = "import logging\nlogging.basicConfig(level='INFO', format='mine: %(message)s')\n"
+    log = "\n@app.before_serving\nasync def log():\n    app.logger.info('open')\n"
+    _, _, err = start(source=before + SHOP + log).end()
+
+    assert "mine: open\n" in err
+
+
+def test_a_forked_child_still_ends_by_sigterm(start: Start) -> None:
+    assert start().get("/child") == str(-signal.SIGTERM)
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="needs TCP_USER_TIMEOUT")
+def test_a_peer_that_is_gone_is_dropped_without_a_traceback(start: Start) -> None:
+    code = (
+        "from quart_tasks import cli, connections\n"
+        "connections.USER_TIMEOUT_SECONDS = 1\n"
+        "cli.cli(['serve', *__import__('sys').argv[1:]])"
+    )
+    server = start(python=["-c", code])
+    with server.socket("/flood"):
+        assert server.says() == "over"
+        assert server.end() == (0, "ended\n", "")
+
+
+# Ending
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_server_in_order(start: Start, number: int) -> None:
+    assert start().end(number) == (0, "ended\n", "")
+
+
+def test_no_open_connection_holds_up_the_end(start: Start) -> None:
+    server = start()
+    with ExitStack() as stack:
+        for _ in range(20):
+            stack.enter_context(server.socket("/flood"))
+        for _ in range(40):
+            client = stack.enter_context(server.socket("/quiet"))
+            assert client.recv(12) == b"HTTP/1.1 101"
+            client = stack.enter_context(server.socket("/stream", upgrade=False))
+            assert client.recv(12) == b"HTTP/1.1 200"
+        stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+        assert server.get("/stalled/20") == "all"
+        code, out, err = server.end()
+
+    assert (code, err) == (0, "")
+    assert out.splitlines() == ["over"] * 20 + ["ended"]
+
+
+def test_a_handler_that_receives_nothing_does_not_hold_up_the_end(start: Start) -> None:
+    server = start()
+    frame = b"\x82\xfe\x40\x00" + bytes(4) + bytes(0x4000)  # binary, masked, 16 KiB
+    with server.socket("/deaf") as client:
+        assert client.recv(12) == b"HTTP/1.1 101"
+        client.settimeout(0.5)
+        with pytest.raises(TimeoutError):  # the server has stopped reading
+            client.sendall(frame * 4096)
+        assert server.end() == (0, "ended\n", "")
+
+
+def test_a_request_on_its_way_is_answered(start: Start) -> None:
+    server = start()
+    with server.socket("/last", upgrade=False) as client:
+        assert server.says() == "begun"
+        server.process.send_signal(signal.SIGTERM)
+        with client.makefile("rb") as answer:
+            assert answer.read().endswith(b"\r\n\r\nanswered")
+    assert server.ended() == (0, "ended\n", "")
+
+
+def test_a_second_signal_ends_it_at_once(start: Start) -> None:
+    forever = """
+@app.after_serving
+async def forever():
+    print("waits", flush=True)
+    await asyncio.Event().wait()
+"""
+    server = start(source=SHOP + forever)
+    server.process.send_signal(signal.SIGINT)
+    assert [server.says(), server.says()] == ["ended", "waits"]
+
+    assert server.end(signal.SIGINT) == (-signal.SIGINT, "", "")
+
+
+def test_signals_end_it_while_the_loop_is_stuck(start: Start) -> None:
+    server = start()
+    with server.socket("/stuck", upgrade=False):
+        assert server.says() == "begun"
+        while server.process.poll() is None:  # two that come together may count as one
+            server.process.send_signal(signal.SIGINT)
+    assert server.ended() == (-signal.SIGINT, "", "")
+
+
+def test_a_sync_view_that_blocks_does_not_hold_up_the_end(start: Start) -> None:
+    server = start()
+    with server.socket("/busy", upgrade=False):
+        assert server.says() == "begun"
+        code, out, err = server.end()
+
+    assert (code, out) == (1, "ended\n")
+    assert err == "A thread is still busy, perhaps in a sync view; leaving without it.\n"
+
+
+# From Python
+
+
+async def test_serve_leaves_the_process_as_it_was() -> None:
+    app = Quart(__name__)
+
+    @app.websocket("/echo")
+    async def echo() -> None:
+        while True:
+            await websocket.send(await websocket.receive())
+
+    def state() -> list[Any]:
+        handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+        return [*handlers, sys.getswitchinterval(), vars(h11)["WSStream"]]
+
+    before = state()
+    url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    stop = asyncio.Event()
+    serving = asyncio.create_task(serve(app, port=0, stop=stop, on_listening=url.set_result))
+    async with websockets.connect(f"{(await url).replace('http', 'ws')}/echo") as client:
+        await client.send("hello")
+        assert await client.recv() == "hello"
+    during = state()
+    stop.set()
+    await serving
+
+    assert not set(during) & set(before)
+    assert state() == before
