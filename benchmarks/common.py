@@ -32,7 +32,7 @@ class Figure(msgspec.Struct, frozen=True):
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """One answer. `ratio` is `ours` by `baseline`, both in `unit`."""
+    """One answer. `ratio` is `ours` by `baseline`, both in `unit`; `met` is None without an aim."""
 
     name: str
     question: str
@@ -41,7 +41,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     ratio: float
     unit: str
     aim: str
-    met: bool
+    met: bool | None
     notes: str = ""
 
 
@@ -54,12 +54,12 @@ def ratio(ours: Figure, baseline: Figure) -> float:
 
 
 def line(result: Result) -> str:
-    verdict = "met" if result.met else "missed"
+    verdict = {True: ": met", False: ": missed", None: ""}[result.met]
     text = (
         f"{result.name}: {result.question}\n"
         f"  ours      {result.ours} {result.unit}\n"
         f"  baseline  {result.baseline} {result.unit}\n"
-        f"  ratio     {result.ratio:.2f}, aim {result.aim}: {verdict}\n"
+        f"  ratio     {result.ratio:.2f}, aim {result.aim}{verdict}\n"
     )
     return text + (f"  {result.notes}\n" if result.notes else "")
 

@@ -17,6 +17,10 @@ async def measure(many: int, few: int, quick: bool) -> Result:
     await fill(few, FEW)
     taken: dict[int, list[float]] = {many: [], few: []}
     for port in taken:
+        async with client.http(port) as connection:
+            found = len((await connection.ask("GET", "/tasks?limit=50")).json()["tasks"])
+            if found != 50:
+                raise RuntimeError(f"A page has {found} records where 50 were to be.")
         await client.times(port, PAGE, count)
     for _ in range(repeats):
         for port, medians in taken.items():

@@ -61,26 +61,28 @@ async def reading(port: int, path: str, batches: int) -> AsyncIterator[Reader]:
         transport.close()
 
 
-async def rate(connection: client.Http, reader: Reader) -> float:
-    """Frames a second over all batches, the request for each among them."""
-    start = perf_counter()
+async def rate(connection: client.Http, reader: Reader) -> tuple[float, float]:
+    """Frames a second over all batches, the request for each among them; and the share of its
+    core that this process used for that."""
+    start, busy = perf_counter(), process_time()
     for _ in range(reader.batches):
         reader.whole.clear()
         await connection.ask("POST", "/more")
         await asyncio.wait_for(reader.whole.wait(), 30)
-    return reader.count / (perf_counter() - start)
+    taken = perf_counter() - start
+    return reader.count / taken, (process_time() - busy) / taken
 
 
-async def tracked_rate(port: int, batches: int) -> tuple[float, int]:
+async def tracked_rate(port: int, batches: int) -> tuple[float, float, int]:
     async with reading(port, "/tasks/events", batches) as reader, client.http(port) as connection:
         body = {"name": "outputs", "args": [BATCH, batches]}
         task = (await connection.ask("POST", "/tasks", body)).json()
-        frames = await rate(connection, reader)
+        frames, share = await rate(connection, reader)
         await connection.ask("GET", f"/tasks/{task['id']}?wait=20")
-    return frames, reader.check()
+    return frames, share, reader.check()
 
 
-async def bare_rate(port: int, batches: int, size: int) -> float:
+async def bare_rate(port: int, batches: int, size: int) -> tuple[float, float]:
     path = f"/frames/{size}/{BATCH}/{batches}"
     async with reading(port, path, batches) as reader, client.http(port) as connection:
         return await rate(connection, reader)
@@ -88,14 +90,15 @@ async def bare_rate(port: int, batches: int, size: int) -> float:
 
 async def measure(tracked: int, bare: int, quick: bool) -> Result:
     batches, repeats = (5, 3) if quick else (20, 7)
-    _, size = await tracked_rate(tracked, 2)
+    *_, size = await tracked_rate(tracked, 2)
     await bare_rate(bare, 2, size)
     rates: list[tuple[float, float]] = []
-    start, busy = perf_counter(), process_time()
+    shares: list[float] = []
     for _ in range(repeats):
-        frames, _ = await tracked_rate(tracked, batches)
-        rates.append((frames, await bare_rate(bare, batches, size)))
-    share = (process_time() - busy) / (perf_counter() - start)
+        frames, share, _ = await tracked_rate(tracked, batches)
+        bare_frames, bare_share = await bare_rate(bare, batches, size)
+        rates.append((frames, bare_frames))
+        shares += share, bare_share
     ours, baseline = (figure(column) for column in zip(*rates, strict=True))
     return Result(
         name="stream",
@@ -106,7 +109,7 @@ async def measure(tracked: int, bare: int, quick: bool) -> Result:
         unit="frames/s",
         aim="at least 0.8",
         met=ratio(ours, baseline) >= 0.8,
-        notes=f"frames of {size} bytes; the client used {share:.0%} of its core",
+        notes=f"frames of {size} bytes; the client used at most {max(shares):.0%} of its core",
     )
 
 

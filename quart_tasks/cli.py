@@ -17,7 +17,7 @@ from flask.logging import default_handler  # Quart's loggers are made by Flask's
 from hypercorn.utils import LifespanFailureError
 from quart import Quart
 
-from .exceptions import QuartTasksError
+from .exceptions import InvalidConfig, QuartTasksError
 from .server import serve
 
 # How long the interpreter's own end may take: atexit functions, threads that it waits for.
@@ -71,7 +71,10 @@ def demo(host: str, port: int) -> None:
 
 
 def _serve(name: str, host: str, port: int) -> None:
-    app = load_app(name)
+    try:
+        app = load_app(name)
+    except InvalidConfig as error:  # where the module makes its QuartTasks
+        raise Refused(str(error)) from None
     _log_to_stderr(app)
 
     def greet(url: str) -> None:

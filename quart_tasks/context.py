@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Sized
 from contextlib import suppress
 from contextvars import ContextVar
-from typing import Protocol, TypeVar, overload
+from typing import Any, Protocol, TypeVar, overload
 
 from .encoding import text
 from .record import Progress
@@ -22,13 +22,16 @@ MAX_LINE = 8 * 1024  # characters of a log line
 
 
 class Channel(Protocol):
-    """The way from a task's code back to the runner; everything arrives in order."""
+    """The way from an executor's tasks back to the runner; what one says arrives in order.
+    `attempt` is the executor's name for the attempt that speaks."""
 
-    def progress(self, progress: Progress) -> None: ...
-    def output(self, value: bytes) -> None: ...
-    def log(self, level: str, logger: str, message: str) -> None: ...
-    def later(self, delay: float, callback: Callable[[], None]) -> None:
-        """Call back after `delay` seconds, unless the attempt is over by then."""
+    lock: threading.Lock
+
+    def progress(self, attempt: Any, progress: Progress) -> None: ...
+    def output(self, attempt: Any, value: bytes) -> None: ...
+    def log(self, attempt: Any, level: str, logger: str, message: str) -> None: ...
+    def later(self, attempt: Any, delay: float, callback: Callable[[], None]) -> None:
+        """Call back after `delay` seconds."""
 
 
 class TaskContext:
@@ -39,18 +42,20 @@ class TaskContext:
     """
 
     __slots__ = (
-        "_flush_due", "_latest", "_lock", "_next", "_sent", "attempt", "cancel_requested",
-        "channel", "executor", "id", "name",
+        "_channel", "_flush_due", "_key", "_latest", "_next", "_sent", "attempt",
+        "cancel_requested", "executor", "id", "name",
     )  # fmt: skip
 
-    def __init__(self, id: str, name: str, attempt: int, executor: str, channel: Channel) -> None:
+    def __init__(
+        self, id: str, name: str, attempt: int, executor: str, channel: Channel, key: Any = None
+    ) -> None:
         self.id = id
         self.name = name
         self.attempt = attempt
         self.executor = executor
-        self.channel = channel
         self.cancel_requested = False
-        self._lock = threading.Lock()
+        self._channel = channel
+        self._key = key  # this attempt, to the channel
         self._next = 0.0  # when the next report may be sent
         self._latest: tuple[float, float | None, str | None] | None = None
         self._sent: tuple[float, float | None, str | None] | None = None
@@ -65,24 +70,33 @@ class TaskContext:
             self.flush()
         elif not self._flush_due:
             self._flush_due = True
-            self.channel.later(max(0.0, self._next - time.monotonic()), self.flush_late)
+            self._channel.later(
+                self._key, max(0.0, self._next - time.monotonic()), self.finish
+            )
 
     def flush(self) -> None:
         """Send the latest report if it was not sent yet."""
         # A timer on another thread does this too: without the lock an older report could
         # overtake a newer one.
-        with self._lock:
+        with self._channel.lock:
             latest = self._latest
             if latest is not None and latest is not self._sent:
                 self._sent = latest
                 self._next = time.monotonic() + INTERVAL
-                self.channel.progress(checked(*latest))
+                self._channel.progress(self._key, checked(*latest))
 
-    def flush_late(self) -> None:
+    def finish(self) -> None:
         """The same where nobody is there to be told that the report is wrong."""
         self._flush_due = False  # before it looks: a report that comes now sets it again
-        with suppress(TypeError, ValueError):
-            self.flush()
+        if self._latest is not self._sent:
+            with suppress(TypeError, ValueError):
+                self.flush()
+
+    def output(self, value: bytes) -> None:
+        self._channel.output(self._key, value)
+
+    def log(self, level: str, logger: str, message: str) -> None:
+        self._channel.log(self._key, level, logger, message)
 
 
 def checked(current: float, total: float | None, message: str | None) -> Progress:
@@ -174,4 +188,4 @@ class TaskLogHandler(logging.Handler):
             except Exception as error:  # noqa: BLE001 - wrong arguments to a log call
                 message = f"{record.msg} (cannot be formatted: {error})"
             message = text(message, MAX_LINE)
-            context.channel.log(record.levelname, record.name, message)
+            context.log(record.levelname, record.name, message)

@@ -75,7 +75,7 @@ class Link(TypedDict):
 @tasks.task
 async def check_links(
     urls: list[str],
-    timeout: float = 10,  # noqa: ASYNC109 - of each link, not of the call
+    timeout: float = 10,
 ) -> list[Link]:
     """Fetch every URL, at most 20 at once, each within `timeout` seconds.
 

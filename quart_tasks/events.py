@@ -15,6 +15,7 @@ from .ids import timestamp
 
 EVENT_COST = 700  # bytes that an event and the record of its moment take, measured
 MAX_FRAME = 256 * 1024
+MAX_KEPT = 4 * MAX_FRAME
 
 _encode = msgspec.json.Encoder().encode
 
@@ -55,7 +56,7 @@ class Event(msgspec.Struct, gc=False):
     data: Any
     name: str | None = None
     owner: str | None = None
-    size: int = 0  # bytes beyond EVENT_COST
+    size: int = 0  # bytes, about
     last: bool = False  # nothing follows it about this task
     _text: str | None = None
 
@@ -82,10 +83,10 @@ class EventLog:
         self._bytes = 0
         self._events: deque[Event] = deque()
 
-    def advance(self) -> tuple[int, str]:
-        """The next sequence number and its cursor."""
+    def advance(self) -> str:
+        """Take the next sequence number, `last` from now on; its cursor."""
         self.last += 1
-        return self.last, f"{self.epoch}-{self.last}"
+        return f"{self.epoch}-{self.last}"
 
     @property
     def cursor(self) -> str:
@@ -104,10 +105,12 @@ class EventLog:
     def keep(self, event: Event) -> None:
         events = self._events
         events.append(event)
-        self._bytes += EVENT_COST + event.size
+        # What a record omits is not in its events, whatever the size of its task.
+        event.size = min(event.size, MAX_KEPT) + EVENT_COST
+        self._bytes += event.size
         while len(events) > self._count or self._bytes > self._size:
             oldest = events.popleft()
-            self._bytes -= EVENT_COST + oldest.size
+            self._bytes -= oldest.size
             self.dropped = oldest.seq
 
     def since(self, position: int, most: int) -> list[Event]:

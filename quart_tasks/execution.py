@@ -114,7 +114,7 @@ def _output(value: Any, context: TaskContext, size: int, limit: int) -> int:
     size += len(data) + 1
     if size > limit:
         raise InvalidResult(too_large("list of outputs", size, limit))
-    context.channel.output(bytes(data))
+    context.output(bytes(data))
     return size
 
 

@@ -16,7 +16,6 @@ from collections.abc import (
 from concurrent.futures import Future
 from functools import partial
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, overload
-from weakref import WeakKeyDictionary
 
 from quart import Quart, current_app, has_app_context
 
@@ -70,7 +69,9 @@ class QuartTasks:
 
     def __init__(self, app: Quart | None = None) -> None:
         self._catalog = Catalog()
-        self._services: WeakKeyDictionary[Quart, Service] = WeakKeyDictionary()
+        self._apps = 0
+        self._services: dict[Quart, Service] = {}
+        self._only: Service | None = None  # of the only app there is, while it is started
         if app is not None:
             self.init_app(app)
 
@@ -83,6 +84,7 @@ class QuartTasks:
         if NAME in app.extensions:
             raise QuartTasksError("This app has a QuartTasks already: one serves all its tasks.")
         app.extensions[NAME] = self
+        self._apps += 1
         prefix = config.load(app.config).url_prefix
         if prefix is not None:
             app.register_blueprint(blueprint(lambda: self._service(app), prefix))
@@ -95,15 +97,19 @@ class QuartTasks:
         service = Service(app, config.load(app.config), self._catalog)
         service.open()
         self._services[app] = service
+        self._only = service if self._apps == 1 else None
 
     async def _close(self, app: Quart) -> None:
         service = self._services.get(app)
         if service is not None:
             await service.close()
             del self._services[app]
+            self._only = None
 
     def _service(self, app: Quart | None = None) -> Service:
         """Raises NotStarted, or QuartTasksError where it is not clear which app is meant."""
+        if self._only is not None:
+            return self._only
         if app is None and has_app_context():
             app = current_app._get_current_object()  # type: ignore[attr-defined]
         if app is not None and (service := self._services.get(app)) is not None:

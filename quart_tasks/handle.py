@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 from quart import Response
 
-from .encoding import Blob, decode
+from .encoding import NULL, Blob, decode
 from .exceptions import TaskCancelled, failure
 from .feed import follow_task
 from .record import Progress, Record, State
@@ -106,6 +106,8 @@ class TaskHandle(Generic[R]):
         task = self._task
         record = task.record
         if record.state == "succeeded":
+            if record.result is NULL:
+                return None  # type: ignore[return-value]
             return result_of(self._service, task)  # type: ignore[no-any-return]
         if record.state == "cancelled":
             raise TaskCancelled(f"Task {record.name} ({record.id}) was cancelled.")

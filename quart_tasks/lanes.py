@@ -34,6 +34,18 @@ class Lane:
         heapq.heappush(self._heap, (-task.record.priority, ticket, task))
         self.waiting += 1
 
+    def take_at_once(self, task: Task) -> bool:
+        """Whether a new task need not wait; then a slot is taken for it."""
+        run = task.run
+        if (
+            self.waiting
+            or self.taken >= self.executor.slots
+            or (run is not None and run.definition.concurrency is not None)
+        ):
+            return False
+        self.taken += 1
+        return True
+
     def drop(self, task: Task) -> None:
         """Take a waiting task out of the queue: its entry stays behind and is passed over."""
         assert task.run is not None  # noqa: S101 - only unfinished tasks wait

@@ -122,11 +122,7 @@ class Detail(Record, frozen=True, kw_only=True, gc=False):
     logs: list[TimedLogLine]
 
 
-def moved(record: Record, state: State, **changes: Any) -> Record:
-    """The record after it has gone to `state`.
-
-    Raises IllegalTransition if that state does not follow the present one.
-    """
+def check_move(record: Record, state: State) -> None:
+    """Raises IllegalTransition if `state` does not follow the record's."""
     if state not in TRANSITIONS[record.state]:
         raise IllegalTransition(f"Task {record.id} is {record.state} and cannot become {state}.")
-    return msgspec.structs.replace(record, state=state, **changes)

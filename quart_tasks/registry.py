@@ -33,7 +33,7 @@ from .record import (
     Record,
     State,
     TimedLogLine,
-    moved,
+    check_move,
 )
 from .retry import RetryPolicy
 from .subscriptions import Subscriptions
@@ -167,8 +167,7 @@ class Registry:
         """Take in a new task, whose record has no cursor yet."""
         record = task.record
         id = record.id
-        seq, cursor = self.log.advance()
-        task.record = replace(record, cursor=cursor)
+        task.record = replace(record, cursor=self.log.advance())
         self._tasks[id] = task
         self._order.add(id)
         self.pending += 1
@@ -178,42 +177,48 @@ class Registry:
             self._children.setdefault(record.parent_id, set()).add(id)
         if task.submission is not None:
             self._submissions[task.submission[0]] = id
-        self._publish_state(task, seq, record.created_at)
+        self._publish_state(task, record.created_at)
 
     def move(self, task: Task, state: State, time: str | None = None, **changes: Any) -> None:
         """Bring a task to another state. Raises IllegalTransition."""
-        before = task.record
-        seq, cursor = self.log.advance()
-        task.record = moved(before, state, cursor=cursor, **changes)
-        sets = self._sets[before.name]
-        sets[before.state].discard(before.id)
-        sets[state].add(before.id)
-        self.pending += (state in PENDING) - (before.state in PENDING)
-        self._publish_state(task, seq, time or timestamp())
+        check_move(task.record, state)
+        record = replace(task.record, state=state, cursor=self.log.advance(), **changes)
+        self._put(task, record, time or timestamp())
+
+    def _put(self, task: Task, record: Record, time: str) -> None:
+        """Make `record` the task's newest, in its new state."""
+        before, state = task.record.state, record.state
+        task.record = record
+        sets = self._sets[record.name]
+        sets[before].discard(record.id)
+        sets[state].add(record.id)
+        if before in PENDING:
+            self.pending -= 1
+        if state in PENDING:
+            self.pending += 1
+        self._publish_state(task, time)
         if state in ENDED:
             self.unfinished_count -= 1
             self._close(task)
 
     def change(self, task: Task, **changes: Any) -> None:
         """Change an unfinished task within its state."""
-        seq, cursor = self.log.advance()
-        task.record = replace(task.record, cursor=cursor, **changes)
-        self._publish_state(task, seq, timestamp())
+        task.record = replace(task.record, cursor=self.log.advance(), **changes)
+        self._publish_state(task, timestamp())
 
     def progress(self, task: Task, progress: Progress) -> None:
-        seq, cursor = self.log.advance()
+        cursor = self.log.advance()
         record = task.record = replace(task.record, cursor=cursor, progress=progress)
         data = ProgressData(
             progress.current, progress.total, progress.message, max(record.attempt, 1)
         )
-        self.subscriptions.publish(self._event(record, seq, cursor, "progress", data))
+        self.subscriptions.publish(self._event(record, cursor, "progress", data))
 
     def output(self, task: Task, value: msgspec.Raw) -> None:
         if task.outputs is None:
             task.outputs = []
-        seq, cursor = self.log.advance()
         data = Output(len(task.outputs), value, task.record.attempt)
-        event = self._event(task.record, seq, cursor, "output", data, len(value))
+        event = self._event(task.record, self.log.advance(), "output", data, len(value))
         task.outputs.append(event)
         task.output_bytes += len(value)
         self.log.keep(event)
@@ -223,21 +228,23 @@ class Registry:
         """Add a log line."""
         if task.logs is None:
             task.logs = deque(maxlen=KEPT_LOGS)
-        seq, cursor = self.log.advance()
         data = LogLine(level, logger, message, task.record.attempt)
-        event = self._event(task.record, seq, cursor, "log", data, len(message))
+        event = self._event(task.record, self.log.advance(), "log", data, len(message))
         task.logs.append(event)
         self.log.keep(event)
         self.subscriptions.publish(event)
 
     def begin_attempt(self, task: Task, worker: str) -> None:
         """Bring a queued task to `running`."""
+        before = task.record
+        check_move(before, "running")
         task.outputs, task.output_bytes = None, 0
         now = timestamp()
-        self.move(
-            task, "running", now, attempt=task.record.attempt + 1, started_at=now, worker=worker,
-            progress=None, error=None,
+        record = replace(
+            before, state="running", cursor=self.log.advance(), attempt=before.attempt + 1,
+            started_at=now, worker=worker, progress=None, error=None,
         )  # fmt: skip
+        self._put(task, record, now)
 
     def end_attempt(self, task: Task, error: Error, scheduled_for: str | None) -> None:
         """Bring a running task, whose attempt failed, back to `scheduled`."""
@@ -251,8 +258,7 @@ class Registry:
         """Drop an ended task, and tell its readers."""
         self._drop(task.record.id)
         self._ended_count -= 1
-        seq, cursor = self.log.advance()
-        event = self._event(task.record, seq, cursor, "deleted", {})
+        event = self._event(task.record, self.log.advance(), "deleted", {})
         event.last = True
         self.log.keep(event)
         self.subscriptions.publish(event)
@@ -303,21 +309,23 @@ class Registry:
         if task.submission is not None:
             self._submissions.pop(task.submission[0], None)
 
-    def _publish_state(self, task: Task, seq: int, time: str) -> None:
+    def _publish_state(self, task: Task, time: str) -> None:
         record = task.record
         event = Event(
-            seq, "state", record.id, record.cursor, time, record, record.name, record.owner,
-            min(task.size, 3 * OMIT_ABOVE), record.state in ENDED,
+            self.log.last, "state", record.id, record.cursor, time, record, record.name,
+            record.owner, task.size, record.state in ENDED,
         )  # fmt: skip
         self.log.keep(event)
         self.subscriptions.publish(event)
 
     def _event(
-        self, record: Record, seq: int, cursor: str, type: str, data: Any, size: int = 0
+        self, record: Record, cursor: str, type: str, data: Any, size: int = 0
     ) -> Event:
+        """An event that has just got its number."""
         return Event(
-            seq, type, record.id, cursor, timestamp(), data, record.name, record.owner, size
-        )
+            self.log.last, type, record.id, cursor, timestamp(), data, record.name, record.owner,
+            size,
+        )  # fmt: skip
 
     def _set(self, name: str, state: State) -> set[str]:
         if (sets := self._sets.get(name)) is None:

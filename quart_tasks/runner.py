@@ -41,12 +41,19 @@ class Timers(Protocol):
     def call_later(self, delay: float, callback: Callable[..., Any], *args: Any) -> Timer: ...
 
 
+class Waiter(Protocol):
+    """A future of someone who waits for the end."""
+
+    def done(self) -> bool: ...
+    def set_result(self, result: None, /) -> None: ...
+
+
 class Run:
     """What is needed of a task only until it ends."""
 
     __slots__ = (
-        "args", "attempt", "definition", "expiry", "handle", "key", "kwargs", "on_end",
-        "queued_at", "retry", "ticket", "timeout", "timer",
+        "args", "attempt", "definition", "expiry", "handle", "key", "kwargs", "queued_at",
+        "retry", "ticket", "timeout", "timer", "waiters",
     )  # fmt: skip
 
     def __init__(
@@ -65,7 +72,7 @@ class Run:
         self.timer: Timer | None = None  # until it is due
         self.expiry: Timer | None = None
         self.handle: ReferenceType[Any] | None = None
-        self.on_end: list[Callable[[], None]] = []
+        self.waiters: list[Waiter] = []
 
 
 class Runner:
@@ -284,20 +291,26 @@ class Runner:
         assert task.run is not None  # noqa: S101 - an unfinished task has one
         lane = self.lanes[task.run.definition.executor]
         task.run.queued_at = time.monotonic()
-        lane.push(task)
-        self._dispatch(lane)
+        if not self.draining and lane.take_at_once(task):
+            self._start(lane, task)
+        else:
+            lane.push(task)
+            self._dispatch(lane)
 
     def _dispatch(self, lane: Lane) -> None:
         """Start what waits, as far as there are slots."""
-        while not self.draining and (task := lane.take()) is not None:
-            run = task.run
-            assert run is not None  # noqa: S101 - it waited
-            attempt = run.attempt = Attempt(
-                task, task.record.id, task.record.attempt + 1, run.definition, run.args, run.kwargs
-            )
-            if run.definition.executor == "process":
-                attempt.json_args, attempt.json_kwargs = task.value("args"), task.value("kwargs")
-            lane.executor.start(attempt)
+        while lane.waiting and not self.draining and (task := lane.take()) is not None:
+            self._start(lane, task)
+
+    def _start(self, lane: Lane, task: Task) -> None:
+        run, record = task.run, task.record
+        assert run is not None  # noqa: S101 - it is to begin
+        attempt = run.attempt = Attempt(
+            task, record.id, record.attempt + 1, run.definition, run.args, run.kwargs
+        )
+        if lane.executor.stops == "kill":
+            attempt.json_args, attempt.json_kwargs = task.value("args"), task.value("kwargs")
+        lane.executor.start(attempt)
 
     def _stop(self, attempt: Attempt) -> None:
         attempt.stopped = True
@@ -380,7 +393,9 @@ class Runner:
             handle = run.handle()
             if handle is not None:
                 handle.exception = exception
-        _call_once(run.on_end)
+        for waiter in run.waiters:
+            if not waiter.done():
+                waiter.set_result(None)
         if self.when_idle and not self.registry.unfinished_count:
             _call_once(self.when_idle)
 

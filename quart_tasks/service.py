@@ -228,12 +228,7 @@ class Service:
         if run is None:
             return
         future: asyncio.Future[None] = self.loop.create_future()
-
-        def wake() -> None:
-            if not future.done():
-                future.set_result(None)
-
-        run.on_end.append(wake)
+        run.waiters.append(future)
         try:
             if timeout is None:
                 await future
@@ -242,7 +237,7 @@ class Service:
                     await future
         finally:
             if task.run is not None:
-                run.on_end.remove(wake)
+                run.waiters.remove(future)
 
     async def join(self, timeout: float | None = None) -> None:
         """Wait until no task is unfinished. Raises TimeoutError."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import ClassVar, Literal
 
+from quart import Quart
+
 from ..context import TaskContext, enter
 from ..execution import Outcome, Work, run_async
-from .base import Attempt
+from .base import Attempt, Reports
 from .owned import LoopChannel, OwnedExecutor
 
 
@@ -17,6 +19,10 @@ class LoopExecutor(OwnedExecutor):
     name = "async"
     stops: ClassVar[Literal["cancel", "ask", "kill"]] = "cancel"
 
+    def __init__(self, app: Quart, reports: Reports, slots: int, limit: int) -> None:
+        super().__init__(app, reports, slots, limit)
+        self._channel = LoopChannel(self.loop, reports)
+
     def stop(self, attempt: Attempt) -> None:
         # Not before its first step: a task cancelled there would never report its end.
         if attempt.started and (task := self.tasks.get(attempt)) is not None:
@@ -24,13 +30,13 @@ class LoopExecutor(OwnedExecutor):
 
     async def run(self, attempt: Attempt, work: Work) -> Outcome:
         context = attempt.context = TaskContext(
-            attempt.task_id, attempt.definition.name, attempt.number, self.name,
-            LoopChannel(self.loop, self.reports, attempt),
+            attempt.task_id, attempt.definition.name, attempt.number, self.name, self._channel,
+            attempt,
         )  # fmt: skip
         enter(context)
         self.reports.started(attempt, self.name)
         outcome = await run_async(work, context)
-        context.flush_late()
+        context.finish()
         return outcome
 
     async def close(self) -> None:

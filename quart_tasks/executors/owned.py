@@ -4,38 +4,27 @@ request that submitted them, with an app context of their own."""
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from contextvars import Context
 
 from quart import Quart
 
 from ..execution import Outcome, Work, failed
-from ..record import Progress
 from .base import Attempt, Reports
 
 
 class LoopChannel:
     """From code on the event loop to the runner: plain calls."""
 
-    __slots__ = ("_attempt", "_loop", "_reports")
-
-    def __init__(
-        self, loop: asyncio.AbstractEventLoop, reports: Reports, attempt: Attempt
-    ) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, reports: Reports) -> None:
+        self.lock = threading.Lock()
         self._loop = loop
-        self._reports = reports
-        self._attempt = attempt
+        self.progress = reports.progress
+        self.output = reports.output
+        self.log = reports.log
 
-    def progress(self, progress: Progress) -> None:
-        self._reports.progress(self._attempt, progress)
-
-    def output(self, value: bytes) -> None:
-        self._reports.output(self._attempt, value)
-
-    def log(self, level: str, logger: str, message: str) -> None:
-        self._reports.log(self._attempt, level, logger, message)
-
-    def later(self, delay: float, callback: Callable[[], None]) -> None:
+    def later(self, attempt: Attempt, delay: float, callback: Callable[[], None]) -> None:
         self._loop.call_later(delay, callback)
 
 

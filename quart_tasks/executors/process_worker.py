@@ -40,20 +40,21 @@ class PipeChannel:
     """From the child to its parent: length-prefixed MessagePack, in order."""
 
     def __init__(self, pipe: Connection) -> None:
+        self.lock = threading.Lock()
         self._fd = os.dup(pipe.fileno())
-        self._lock = threading.Lock()
+        self._writing = threading.Lock()
         self.sent = 0
 
-    def progress(self, progress: Progress) -> None:
+    def progress(self, attempt: Any, progress: Progress) -> None:
         self._send(("progress", progress.current, progress.total, progress.message))
 
-    def output(self, value: bytes) -> None:
+    def output(self, attempt: Any, value: bytes) -> None:
         self._send(("output", value))
 
-    def log(self, level: str, logger: str, message: str) -> None:
+    def log(self, attempt: Any, level: str, logger: str, message: str) -> None:
         self._send(("log", level, logger, message))
 
-    def later(self, delay: float, callback: Callable[[], None]) -> None:
+    def later(self, attempt: Any, delay: float, callback: Callable[[], None]) -> None:
         timer = threading.Timer(delay, callback)
         timer.daemon = True
         timer.start()
@@ -61,7 +62,7 @@ class PipeChannel:
     def _send(self, message: tuple[Any, ...]) -> None:
         data = _encode(message)
         data = len(data).to_bytes(4, "big") + data
-        with self._lock:
+        with self._writing:
             self.sent += 1
             while data:  # a pipe takes 64 KiB at once
                 data = data[os.write(self._fd, data) :]
@@ -119,7 +120,7 @@ def run(job: Job) -> Reply:
     except BaseException as problem:  # noqa: BLE001 - the module does not import, say
         outcome = failed(problem)
     finally:
-        context.flush_late()
+        context.finish()
         enter(None)
     error = outcome.error
     described = None if error is None else (error.type, error.message, error.traceback)

@@ -20,33 +20,34 @@ from ..context import TaskContext, enter
 from ..execution import Outcome, Work, run_sync
 from ..record import Progress
 from .base import Attempt, Reports
-from .owned import LoopChannel, OwnedExecutor
+from .owned import OwnedExecutor
 
 MAX_AHEAD = 256  # reports a thread may be ahead of the loop
 
 
 class ThreadChannel:
-    """From a thread to the loop, in order. A thread far ahead of the loop waits for it."""
+    """From threads to the loop, in order. Threads far ahead of the loop wait for it."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, target: LoopChannel) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, reports: Reports) -> None:
+        self.lock = threading.Lock()
         self._loop = loop
         self._loop_thread = threading.get_ident()
-        self._target = target
-        self._lock = threading.Lock()
+        self._reports = reports
+        self._adding = threading.Lock()
         self._waiting: list[tuple[Callable[..., Any], tuple[Any, ...]]] = []
         self._room = threading.Event()
         self._room.set()
 
-    def progress(self, progress: Progress) -> None:
-        self.post(self._target.progress, progress)
+    def progress(self, attempt: Attempt, progress: Progress) -> None:
+        self.post(self._reports.progress, attempt, progress)
 
-    def output(self, value: bytes) -> None:
-        self.post(self._target.output, value)
+    def output(self, attempt: Attempt, value: bytes) -> None:
+        self.post(self._reports.output, attempt, value)
 
-    def log(self, level: str, logger: str, message: str) -> None:
-        self.post(self._target.log, level, logger, message)
+    def log(self, attempt: Attempt, level: str, logger: str, message: str) -> None:
+        self.post(self._reports.log, attempt, level, logger, message)
 
-    def later(self, delay: float, callback: Callable[[], None]) -> None:
+    def later(self, attempt: Attempt, delay: float, callback: Callable[[], None]) -> None:
         self.post(self._loop.call_later, delay, callback)
 
     def post(self, function: Callable[..., Any], *args: Any) -> None:
@@ -56,7 +57,7 @@ class ThreadChannel:
             function(*args)
             return
         self._room.wait()
-        with self._lock:
+        with self._adding:
             self._waiting.append((function, args))
             waiting = len(self._waiting)
             if waiting >= MAX_AHEAD:
@@ -66,7 +67,7 @@ class ThreadChannel:
                 self._loop.call_soon_threadsafe(self._drain)
 
     def _drain(self) -> None:
-        with self._lock:
+        with self._adding:
             waiting, self._waiting = self._waiting, []
             self._room.set()
         for function, args in waiting:
@@ -81,6 +82,7 @@ class ThreadExecutor(OwnedExecutor):
 
     def __init__(self, app: Quart, reports: Reports, slots: int, limit: int) -> None:
         super().__init__(app, reports, slots, limit)
+        self._channel = ThreadChannel(self.loop, reports)
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._threads = 0
         self._idle = 0
@@ -89,9 +91,9 @@ class ThreadExecutor(OwnedExecutor):
         pass  # the runner has set `cancel_requested`, which is all that can be done
 
     async def run(self, attempt: Attempt, work: Work) -> Outcome:
-        channel = ThreadChannel(self.loop, LoopChannel(self.loop, self.reports, attempt))
+        channel = self._channel
         context = attempt.context = TaskContext(
-            attempt.task_id, attempt.definition.name, attempt.number, self.name, channel
+            attempt.task_id, attempt.definition.name, attempt.number, self.name, channel, attempt
         )
         enter(context)
         self.reports.started(attempt, self.name)
@@ -100,7 +102,7 @@ class ThreadExecutor(OwnedExecutor):
 
         def job() -> None:
             outcome = inside.run(run_sync, work, context)
-            inside.run(context.flush_late)
+            inside.run(context.finish)
             channel.post(_resolve, returned, outcome)
 
         self._submit(job)
