@@ -80,8 +80,6 @@ class Task(msgspec.Struct, gc=False, weakref=False):
 
     def keep_result(self, outcome: Outcome) -> dict[str, Any]:
         """Keep a result; the changes to make to the record."""
-        if outcome.data == b"null":
-            return _NO_RESULT
         if outcome.outputs:
             values = b",".join(bytes(event.data.value) for event in self.outputs or ())
             data, mimetype = b"[" + values + b"]", None
@@ -246,6 +244,16 @@ class Registry:
         )  # fmt: skip
         self._put(task, record, now)
 
+    def succeed(self, task: Task, outcome: Outcome) -> None:
+        """Bring a running task to its end with a result."""
+        check_move(task.record, "succeeded")
+        now = timestamp()
+        changes = _NO_RESULT if outcome.data == b"null" else task.keep_result(outcome)
+        record = replace(
+            task.record, state="succeeded", cursor=self.log.advance(), finished_at=now, **changes
+        )
+        self._put(task, record, now)
+
     def end_attempt(self, task: Task, error: Error, scheduled_for: str | None) -> None:
         """Bring a running task, whose attempt failed, back to `scheduled`."""
         now = timestamp()
@@ -284,17 +292,20 @@ class Registry:
     def _close(self, task: Task) -> None:
         task.run = None
         task.ended_at = time.monotonic()
-        task.size += task.output_bytes
-        if task.logs:
-            task.size += sum(event.size for event in task.logs)
-        if task.record.error is not None:
-            task.size += len(task.record.error.traceback or "") + len(task.record.error.message)
+        if task.outputs or task.logs or task.record.error is not None:
+            task.size += task.output_bytes + sum(event.size for event in task.logs or ())
+            if (error := task.record.error) is not None:
+                task.size += len(error.traceback or "") + len(error.message)
         self._kept_bytes += task.size
         self._ended_count += 1
         self._ended.append(task.record.id)
         if len(self._ended) > 2 * self._ended_count + 1000:  # many were deleted before their time
             self._ended = deque(id for id in self._ended if id in self._tasks)
-        self.evict(2)
+        if (
+            self._ended_count > self.config.max_finished
+            or self._kept_bytes > self.config.max_results_bytes
+        ):
+            self.evict(2)
 
     def _drop(self, id: str) -> None:
         task = self._tasks.pop(id)

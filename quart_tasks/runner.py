@@ -336,7 +336,9 @@ class Runner:
         if error is None:
             if not attempt.started:  # an executor may leave out what the end implies
                 self.registry.begin_attempt(task, attempt.definition.executor)
-            self._end(task, "succeeded", **task.keep_result(outcome))
+            self._release(task, run)
+            self.registry.succeed(task, outcome)
+            self._ended(run, None)
             return
         if record.cancel_requested:
             self._end(task, "cancelled", outcome.exception)
@@ -378,6 +380,13 @@ class Runner:
     ) -> None:
         run = task.run
         assert run is not None  # noqa: S101 - a task ends once
+        self._release(task, run)
+        now = timestamp()
+        self.registry.move(task, state, now, finished_at=now, scheduled_for=None, **changes)
+        self._ended(run, exception)
+
+    def _release(self, task: Task, run: Run) -> None:
+        """Take back all that waits on the task's behalf."""
         if run.timer is not None:
             run.timer.cancel()
         if run.expiry is not None:
@@ -386,8 +395,9 @@ class Runner:
             self.lanes[run.definition.executor].drop(task)
         if run.key is not None:
             del self._keys[run.key]
-        now = timestamp()
-        self.registry.move(task, state, now, finished_at=now, scheduled_for=None, **changes)
+
+    def _ended(self, run: Run, exception: BaseException | None) -> None:
+        """Tell those who wait."""
         self.metrics.end()
         if run.handle is not None and exception is not None:
             handle = run.handle()
