@@ -61,9 +61,8 @@ def main(name: str) -> None:
 
     async def run() -> None:
         stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        ended = loop.run_in_executor(None, sys.stdin.buffer.read)  # so too when the parent is gone
-        ended.add_done_callback(lambda _: stop.set())
+        # Nothing is ever written to it: readable means that it has ended, or the parent has.
+        asyncio.get_running_loop().add_reader(sys.stdin, stop.set)
         await serve(app, port=0, stop=stop, on_listening=lambda url: print(url, flush=True))
 
     asyncio.run(run())

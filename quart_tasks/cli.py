@@ -99,7 +99,7 @@ def _greeting(app: Quart, name: str, url: str) -> str:
     if "QUART_TASKS" in app.extensions:
         blueprint = app.blueprints.get("quart_tasks")
         tasks = "tasks without HTTP" if blueprint is None else f"tasks: {url}{blueprint.url_prefix}"
-    return f"Serving {name} on {url} ({tasks}); press Ctrl-C to stop, twice to stop at once."
+    return f"Serving {name} on {url} ({tasks}); press Ctrl-C to stop."
 
 
 def load_app(name: str) -> Quart:

@@ -70,9 +70,7 @@ class TaskContext:
             self.flush()
         elif not self._flush_due:
             self._flush_due = True
-            self._channel.later(
-                self._key, max(0.0, self._next - time.monotonic()), self.finish
-            )
+            self._channel.later(self._key, max(0.0, self._next - time.monotonic()), self.finish)
 
     def flush(self) -> None:
         """Send the latest report if it was not sent yet."""
@@ -177,15 +175,36 @@ async def _track_async(
         progress(count, total, message)
 
 
-class TaskLogHandler(logging.Handler):
-    """Sends what `logging` lets through inside a task along as its `log` events."""
+def send_to_task(record: logging.LogRecord) -> bool:
+    """Make a log record an event of the task that is running here; whether there is one."""
+    context = _current.get()
+    if context is None:
+        return False
+    try:
+        message = _formatter.format(record)
+    except Exception as error:  # noqa: BLE001 - wrong arguments to a log call
+        message = f"{record.msg} (cannot be formatted: {error})"
+    context.log(record.levelname, record.name, text(message, MAX_LINE))
+    return True
 
-    def emit(self, record: logging.LogRecord) -> None:
-        context = _current.get()
-        if context is not None:
-            try:
-                message = self.format(record)
-            except Exception as error:  # noqa: BLE001 - wrong arguments to a log call
-                message = f"{record.msg} (cannot be formatted: {error})"
-            message = text(message, MAX_LINE)
-            context.log(record.levelname, record.name, message)
+
+def capture_logs() -> None:
+    """Send what `logging` lets through inside tasks along as their `log` events.
+
+    Through the record factory: a handler on the root logger would keep `basicConfig()`,
+    Quart's default handler and logging's last resort from doing their work.
+    """
+    factory = logging.getLogRecordFactory()
+    if getattr(factory, "captures", False):
+        return
+
+    def capture(*args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = factory(*args, **kwargs)
+        send_to_task(record)
+        return record
+
+    capture.captures = True  # type: ignore[attr-defined]
+    logging.setLogRecordFactory(capture)
+
+
+_formatter = logging.Formatter()  # the message, and the traceback if there is one

@@ -25,9 +25,9 @@ from .exceptions import InvalidDefinition, NotStarted, QuartTasksError
 from .function import Submittable, TaskFunction
 from .handle import TaskHandle
 from .record import Record, State
-from .registry import Filter
 from .retry import NO_RETRY, RetryPolicy
 from .service import AuthorizeHook, Catalog, Service, in_child
+from .task import Filter
 from .web.blueprint import blueprint
 from .web.surface import Surface
 

@@ -10,8 +10,9 @@ from collections.abc import AsyncGenerator, Iterator
 
 from .events import Event, in_frames
 from .record import Record
-from .registry import Filter, Registry, Task
+from .registry import Registry
 from .subscriptions import Closed, Subscription
+from .task import Filter, Task
 
 
 async def follow(

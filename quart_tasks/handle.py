@@ -15,8 +15,8 @@ from .encoding import NULL, Blob, decode
 from .exceptions import TaskCancelled, failure
 from .feed import follow_task
 from .record import Progress, Record, State
-from .registry import Task
 from .service import Service
+from .task import Task
 from .web.answers import accepted
 
 R = TypeVar("R")

@@ -6,7 +6,7 @@ import heapq
 from itertools import count
 
 from .executors.base import Executor
-from .registry import Task
+from .task import Task
 
 _Entry = tuple[int, int, Task]
 _number = count(1).__next__

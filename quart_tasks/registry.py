@@ -6,14 +6,12 @@ import heapq
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
 from .config import Config
-from .definition import Options
-from .encoding import NULL
 from .events import Event, EventLog, Output, ProgressData
 from .exceptions import TaskNotFound
 from .execution import Outcome
@@ -21,7 +19,6 @@ from .ids import UUID7, timestamp
 from .index import IdIndex
 from .record import (
     ENDED,
-    OMIT_ABOVE,
     PENDING,
     STATES,
     UNFINISHED,
@@ -35,110 +32,12 @@ from .record import (
     TimedLogLine,
     check_move,
 )
-from .retry import RetryPolicy
 from .subscriptions import Subscriptions
-
-if TYPE_CHECKING:
-    from .runner import Run
+from .task import NO_RESULT, Filter, Task
 
 SCAN = 2000  # records that one page looks at, at most
 KEPT_LOGS = 100
 KEPT_ATTEMPTS = 10
-
-
-class Task(msgspec.Struct, gc=False, weakref=False):
-    """All that is kept of one task: its newest record and what is too much for it.
-
-    Not tracked by the cycle collector: a hundred thousand ended tasks would make each of its
-    full passes hold the loop. `run`, the only part that could close a cycle, goes at the end.
-    """
-
-    record: Record
-    run: Run | None = None  # how it is being run; None once it has ended
-    full: dict[str, msgspec.Raw] | None = None  # what the record omits
-    blob: bytes | None = None
-    outputs: list[Event] | None = None  # of the present attempt
-    output_bytes: int = 0
-    logs: deque[Event] | None = None
-    attempts: list[PastAttempt] | None = None  # the last of those that are over
-    past: int = 0  # how many are over
-    submission: tuple[Any, ...] | None = None  # idempotency key and fingerprint
-    options: tuple[Options, RetryPolicy | None] | None = None  # as submitted, if there were any
-    replayable: bool = True  # its arguments are kept, so it can be retried
-    ended_at: float = 0.0  # time.monotonic()
-    size: int = 0  # bytes kept beside the record
-
-    def keep(self, name: str, data: msgspec.Raw) -> None:
-        """Keep `args`, `kwargs` or a result, beside the record if it is large."""
-        size = len(data)
-        self.size += size
-        if size <= OMIT_ABOVE:
-            self.record = replace(self.record, **{name: data})
-        else:
-            self.full = {**(self.full or {}), name: data}
-            self.record = replace(self.record, **{name: None}, omitted=(*self.record.omitted, name))
-
-    def keep_result(self, outcome: Outcome) -> dict[str, Any]:
-        """Keep a result; the changes to make to the record."""
-        if outcome.outputs:
-            values = b",".join(bytes(event.data.value) for event in self.outputs or ())
-            data, mimetype = b"[" + values + b"]", None
-        else:
-            data, mimetype = outcome.data or b"", outcome.mimetype
-        if mimetype is not None:
-            self.blob = data
-            self.size += len(data)
-        else:
-            self.keep("result", msgspec.Raw(data))
-        return {
-            "result": self.record.result,
-            "omitted": self.record.omitted,
-            "result_type": mimetype or "application/json",
-            "result_size": len(data),
-        }
-
-    def value(self, name: str) -> Any:
-        """`args`, `kwargs` or `result` in full, encoded."""
-        if self.full is not None and name in self.full:
-            return self.full[name]
-        return getattr(self.record, name)
-
-
-_NO_RESULT = {"result": NULL, "result_type": "application/json", "result_size": 4}
-
-
-class Filter(msgspec.Struct, frozen=True):
-    """Which records a page, a stream or a bulk request is about; None means any."""
-
-    state: State | None = None
-    name: str | None = None
-    parent_id: str | None = None
-    q: str | None = None
-    owner: str | None = None
-    ids: frozenset[str] | None = None
-    names: frozenset[str] | None = None
-
-    def matches(self, record: Record) -> bool:
-        return (
-            (self.owner is None or record.owner == self.owner)
-            and (self.state is None or record.state == self.state)
-            and (self.name is None or record.name == self.name)
-            and (self.parent_id is None or record.parent_id == self.parent_id)
-            and (self.q is None or _mentions(record, self.q))
-            and (self.ids is self.names is None or self._watches(record))
-        )
-
-    def _watches(self, record: Record) -> bool:
-        return record.id in (self.ids or ()) or record.name in (self.names or ())
-
-
-def _mentions(record: Record, text: str) -> bool:
-    return (
-        text in record.name
-        or record.id.startswith(text)
-        or (record.key is not None and text in record.key)
-        or (record.error is not None and text in record.error.message)
-    )
 
 
 class Registry:
@@ -248,7 +147,7 @@ class Registry:
         """Bring a running task to its end with a result."""
         check_move(task.record, "succeeded")
         now = timestamp()
-        changes = _NO_RESULT if outcome.data == b"null" else task.keep_result(outcome)
+        changes = NO_RESULT if outcome.data == b"null" else task.keep_result(outcome)
         record = replace(
             task.record, state="succeeded", cursor=self.log.advance(), finished_at=now, **changes
         )
@@ -329,9 +228,7 @@ class Registry:
         self.log.keep(event)
         self.subscriptions.publish(event)
 
-    def _event(
-        self, record: Record, cursor: str, type: str, data: Any, size: int = 0
-    ) -> Event:
+    def _event(self, record: Record, cursor: str, type: str, data: Any, size: int = 0) -> Event:
         """An event that has just got its number."""
         return Event(
             self.log.last, type, record.id, cursor, timestamp(), data, record.name, record.owner,

@@ -12,8 +12,7 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Protocol
-from weakref import ReferenceType
+from typing import Any
 
 import msgspec
 
@@ -26,53 +25,11 @@ from .ids import timestamp
 from .lanes import Lane
 from .metrics import Metrics
 from .record import Error, Progress, Record, State
-from .registry import Registry, Task
-from .retry import RetryPolicy
+from .registry import Registry
+from .run import Run, Timers
+from .task import Task
 
 logger = logging.getLogger("quart_tasks")
-
-class Timer(Protocol):
-    def cancel(self) -> None: ...
-
-
-class Timers(Protocol):
-    """An event loop, or a test's idea of one."""
-
-    def call_later(self, delay: float, callback: Callable[..., Any], *args: Any) -> Timer: ...
-
-
-class Waiter(Protocol):
-    """A future of someone who waits for the end."""
-
-    def done(self) -> bool: ...
-    def set_result(self, result: None, /) -> None: ...
-
-
-class Run:
-    """What is needed of a task only until it ends."""
-
-    __slots__ = (
-        "args", "attempt", "definition", "expiry", "handle", "key", "kwargs", "queued_at",
-        "retry", "ticket", "timeout", "timer", "waiters",
-    )  # fmt: skip
-
-    def __init__(
-        self, submission: Submission, retry: RetryPolicy, key: tuple[Any, ...] | None
-    ) -> None:
-        definition = self.definition = submission.definition
-        self.args = submission.args
-        self.kwargs = submission.kwargs
-        self.retry = retry
-        timeout = submission.options.timeout
-        self.timeout = definition.timeout if timeout is None else timeout
-        self.key = key
-        self.attempt: Attempt | None = None
-        self.ticket = 0  # its place in the lane; 0: it does not wait there
-        self.queued_at = 0.0
-        self.timer: Timer | None = None  # until it is due
-        self.expiry: Timer | None = None
-        self.handle: ReferenceType[Any] | None = None
-        self.waiters: list[Waiter] = []
 
 
 class Runner:

@@ -16,6 +16,7 @@ import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -55,7 +56,8 @@ async def serve(
 
     The order of the end: the task streams say goodbye and close, requests on their way get
     `grace` seconds to be answered, what is connected after that is cut, and the running tasks
-    get TASKS_DRAIN_TIMEOUT seconds to finish. A second signal ends the process at once.
+    get TASKS_DRAIN_TIMEOUT seconds to finish. A second signal interrupts them, and a third ends
+    the process; where there are no tasks the second does.
 
     Raises CannotServe for an address that is taken, unknown, or reachable by others while the
     tasks are guarded by neither TASKS_TOKEN nor an authorize hook; InvalidConfig for a bad key;
@@ -188,27 +190,25 @@ async def _drop(receive: Receive) -> None:
 
 @contextmanager
 def _signals(app: Quart, stop: asyncio.Event) -> Iterator[None]:
-    """The first SIGINT or SIGTERM sets `stop`, the next one ends the process.
+    """The first SIGINT or SIGTERM sets `stop`, the next has running tasks interrupted, and one
+    more ends the process; without tasks the second does.
 
-    Not with `loop.add_signal_handler`: a second Ctrl-C has to work while the loop is stuck.
+    Not with `loop.add_signal_handler`: the last one has to work while the loop is stuck.
     """
     loop = asyncio.get_running_loop()
+    extension = app.extensions.get("QUART_TASKS")
+    steps: list[Callable[[], object]] = [stop.set]
+    if extension is not None:
+        steps.append(partial(extension.kill, app))
     server = os.getpid()
-    heard = False
 
     def handle(number: int, frame: FrameType | None) -> None:
-        nonlocal heard
-        here = os.getpid() == server  # a child that the app forks has this handler too
-        if here and not heard:
-            heard = True
-            loop.call_soon_threadsafe(stop.set)
-            return
-        kill = getattr(app.extensions.get("QUART_TASKS"), "kill", None)
-        if here and kill is not None:
-            kill(app)
-        # By the signal itself: no thread is waited for, and the parent sees what happened.
-        signal.signal(number, signal.SIG_DFL)
-        signal.raise_signal(number)
+        if steps and os.getpid() == server:  # a child that the app forks has this handler too
+            loop.call_soon_threadsafe(steps.pop(0))
+        else:
+            # By the signal itself: no thread is waited for, and the parent sees what happened.
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
 
     if threading.current_thread() is not threading.main_thread():
         yield

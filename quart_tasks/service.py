@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from quart import Quart
 
 from .config import Config
-from .context import TaskLogHandler, current_task
+from .context import capture_logs, current_task
 from .definition import NO_OPTIONS, Definition, Options, Submission, prepare
 from .encoding import decode
 from .exceptions import Conflict, InvalidArguments, QuartTasksError, TaskNotFound, UnknownTask
@@ -25,9 +25,10 @@ from .executors.process import DAEMONIC, ProcessExecutor
 from .executors.thread import ThreadExecutor
 from .metrics import percentile
 from .record import STATES
-from .registry import Registry, Task
+from .registry import Registry
 from .retry import RetryPolicy
 from .runner import Runner
+from .task import Task
 
 if TYPE_CHECKING:
     import aiohttp
@@ -80,7 +81,6 @@ class Service:
         self.runner = Runner(self.registry, self.loop)
         self.started_at = time.monotonic()
         self._http: aiohttp.ClientSession | None = None
-        self._log_handler = TaskLogHandler()
         self._lags: deque[float] = deque(maxlen=600)
         self._tick: asyncio.TimerHandle | None = None
         self._quiet = asyncio.Event()
@@ -98,7 +98,7 @@ class Service:
             ),
         ):
             self.runner.add_executor(executor)
-        logging.getLogger().addHandler(self._log_handler)
+        capture_logs()
         self._schedule_tick(self.loop.time())
         self._say_what_cannot_be()
 
@@ -143,7 +143,6 @@ class Service:
             await self._http.close()
         if self._tick is not None:
             self._tick.cancel()
-        logging.getLogger().removeHandler(self._log_handler)
 
     def kill(self) -> None:
         """Cut the drain short."""

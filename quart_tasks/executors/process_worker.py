@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from ..context import TaskContext, TaskLogHandler, enter
+from ..context import TaskContext, enter, send_to_task
 from ..definition import Definition
 from ..encoding import decode
 from ..execution import Work, failed, run_sync
@@ -76,9 +76,17 @@ def start(pipe: Connection, lifeline: Connection, nice: int, log_level: int) -> 
     _die_with_parent(lifeline)
     os.nice(nice)
     _channel, _lifeline = PipeChannel(pipe), lifeline
-    root = logging.getLogger()
-    root.setLevel(log_level)
-    root.addHandler(TaskLogHandler())
+    logging.getLogger().setLevel(log_level)
+    setattr(logging.Logger, "callHandlers", _hand_over)  # noqa: B010 - of this child alone
+
+
+_call_handlers = logging.Logger.callHandlers
+
+
+def _hand_over(logger: logging.Logger, record: logging.LogRecord) -> None:
+    """A task's log lines go to the parent, whose handlers write them, once."""
+    if not send_to_task(record):
+        _call_handlers(logger, record)
 
 
 def _die_with_parent(lifeline: Connection) -> None:

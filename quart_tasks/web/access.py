@@ -9,8 +9,8 @@ from quart import abort, has_request_context, request, websocket
 from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import Unauthorized
 
-from ..registry import Task
 from ..service import Service
+from ..task import Task
 
 SAFE = {"GET", "HEAD", "OPTIONS"}
 DEFAULT_PORTS = {"http": ":80", "https": ":443", "ws": ":80", "wss": ":443"}

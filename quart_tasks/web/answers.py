@@ -9,8 +9,8 @@ import msgspec
 from quart import Response, has_request_context, request
 
 from ..exceptions import InvalidArguments
-from ..registry import Task
 from ..service import Service
+from ..task import Task
 
 MAX_WAIT = 60.0  # seconds
 POLL_AFTER = "1"  # seconds, in `Retry-After` of a 202

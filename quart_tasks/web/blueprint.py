@@ -10,8 +10,8 @@ from quart import Blueprint, Response
 from werkzeug.exceptions import HTTPException
 
 from ..exceptions import QuartTasksError, TaskNotFound
-from ..registry import Task
 from ..service import Service
+from ..task import Task
 from . import rest, socket, streams
 from .access import ask, guard
 from .problems import BadRequest, headers_of, problem_of, respond

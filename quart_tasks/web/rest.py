@@ -14,8 +14,8 @@ from quart import Response, request
 from ..definition import Definition
 from ..exceptions import InvalidArguments, QueueFull, TaskNotFound
 from ..record import STATES, State
-from ..registry import Filter, Task
 from ..service import Service
+from ..task import Filter, Task
 from .answers import accepted, answer, bad_query, preferred_wait, query_wait
 from .problems import BadRequest, kebab, problem, respond
 from .submissions import BatchBody, TaskBody, decode, submit, submit_batch
@@ -167,9 +167,7 @@ async def retry_many(service: Service, owner: str | None) -> Response:
     return answer({"count": len(tasks)}, 202)
 
 
-async def _matching(
-    service: Service, body: BulkBody, owner: str | None
-) -> AsyncIterator[Task]:
+async def _matching(service: Service, body: BulkBody, owner: str | None) -> AsyncIterator[Task]:
     if body == BulkBody():
         raise InvalidArguments(errors=[("#", "give ids, state, name or q")])
     ids = None if body.ids is None else frozenset(body.ids)

@@ -11,8 +11,8 @@ from quart import Response, request, websocket
 
 from ..events import Event
 from ..feed import follow, follow_task, has_seen_the_end
-from ..registry import Task
 from ..service import Service
+from ..task import Task
 from .surface import ROOM
 
 HEARTBEAT = 15.0  # seconds of silence after which SSE sends a comment, so that proxies wait on

@@ -11,8 +11,8 @@ from msgspec import Meta
 from ..arguments import split_error
 from ..definition import NO_OPTIONS, Options, Submission, prepare
 from ..exceptions import InvalidArguments, UnknownTask
-from ..registry import Task
 from ..service import Service
+from ..task import Task
 from .access import ask
 from .problems import BadRequest
 

@@ -439,7 +439,7 @@ def test_a_request_on_its_way_is_answered(start: Start) -> None:
     assert server.ended() == (0, "ended\n", "")
 
 
-def test_a_second_signal_ends_it_at_once(start: Start) -> None:
+def test_without_tasks_a_second_signal_ends_it_at_once(start: Start) -> None:
     forever = """
 @app.after_serving
 async def forever():
@@ -451,6 +451,44 @@ async def forever():
     assert [server.says(), server.says()] == ["ended", "waits"]
 
     assert server.end(signal.SIGINT) == (-signal.SIGINT, "", "")
+
+
+def test_a_second_signal_interrupts_the_tasks(start: Start) -> None:
+    source = """
+import asyncio
+from quart import Quart
+from quart_tasks import QuartTasks
+
+app = Quart(__name__)
+
+@app.after_serving
+async def ending():
+    print("ending", flush=True)
+
+tasks = QuartTasks(app)
+
+@tasks.task
+async def forever():
+    print("begun", flush=True)
+    try:
+        await asyncio.Event().wait()
+    finally:
+        print("interrupted", flush=True)
+
+@app.get("/begin")
+async def begin():
+    await forever.submit()
+    return "submitted"
+"""
+    server = start(source=source, TASKS_DRAIN_TIMEOUT=str(10 * LIMIT))
+    assert [server.get("/begin"), server.says()] == ["submitted", "begun"]
+    server.process.send_signal(signal.SIGINT)
+    assert server.says() == "ending"
+
+    code, out, err = server.end(signal.SIGINT)
+    assert (code, out) == (0, "interrupted\n")
+    assert "Interrupted" in err
+    assert "Traceback" not in err
 
 
 def test_signals_end_it_while_the_loop_is_stuck(start: Start) -> None:
