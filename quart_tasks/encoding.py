@@ -10,6 +10,8 @@ import msgspec
 
 from .exceptions import InvalidResult
 
+MAX_DEPTH = 200  # levels of lists and objects
+
 EMPTY_LIST = msgspec.Raw(b"[]")
 EMPTY_OBJECT = msgspec.Raw(b"{}")
 NULL = msgspec.Raw(b"null")
@@ -48,11 +50,27 @@ def encode(value: Any) -> msgspec.Raw:
     # msgspec writes null for NaN and infinity, so only a text with null in it needs a look.
     if b"null" in data and _has_nan(msgspec.to_builtins(value)):
         raise ValueError("NaN and infinity are not JSON")
+    if data.count(b"[") + data.count(b"{") > MAX_DEPTH:
+        _check_depth(msgspec.to_builtins(value))
     return msgspec.Raw(data)
 
 
 def decode(data: msgspec.Raw | bytes) -> Any:
     return _decode(data)
+
+
+def _check_depth(value: Any) -> None:
+    """Raises ValueError for what is nested so deeply that reading it back could fail: how deep
+    JSON may be depends on how deep the stack is at that moment."""
+    level: list[Any] = [[value]]
+    for _ in range(MAX_DEPTH + 1):
+        inside: list[Any] = []
+        for item in level:
+            inside += item.values() if isinstance(item, dict) else item
+        level = [item for item in inside if isinstance(item, (dict, list, tuple))]
+        if not level:
+            return
+    raise ValueError(f"it is nested more than {MAX_DEPTH} levels deep")
 
 
 def _has_nan(value: Any) -> bool:

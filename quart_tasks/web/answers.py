@@ -16,7 +16,7 @@ MAX_WAIT = 60.0  # seconds
 POLL_AFTER = "1"  # seconds, in `Retry-After` of a 202
 
 _encode = msgspec.json.Encoder().encode
-_WAIT = re.compile(r'(?:^|[,;\s])wait\s*=\s*"?(\d{1,9})"?\s*(?:$|[,;])', re.IGNORECASE)
+_WAIT = re.compile(r'(?:^|[,;\s])wait\s*=\s*"?(\d+)"?\s*(?:$|[,;])', re.IGNORECASE)
 
 
 def answer(data: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -26,6 +26,13 @@ def answer(data: Any, status: int = 200, headers: dict[str, str] | None = None) 
     response.headers["Cache-Control"] = "no-cache"
     if headers:
         response.headers.update(headers)
+    return response
+
+
+def empty(status: int) -> Response:
+    response = Response(b"", status)
+    del response.headers["Content-Type"]
+    response.headers["Cache-Control"] = "no-cache"
     return response
 
 
@@ -53,7 +60,7 @@ def query_wait() -> float | None:
     text = request.args.get("wait")
     if text is None:
         return None
-    if not re.fullmatch(r"\d{1,9}(\.\d{1,9})?", text, re.ASCII):
+    if not re.fullmatch(r"\d+(\.\d+)?", text, re.ASCII):
         raise bad_query("wait", "must be a number of seconds from 0 to 60")
     return min(float(text), MAX_WAIT)
 

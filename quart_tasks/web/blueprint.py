@@ -9,7 +9,7 @@ import msgspec
 from quart import Blueprint, Response
 from werkzeug.exceptions import HTTPException
 
-from ..exceptions import QuartTasksError, TaskNotFound
+from ..exceptions import InvalidArguments, QuartTasksError, TaskNotFound
 from ..service import Service
 from ..task import Task
 from . import rest, socket, streams
@@ -102,7 +102,8 @@ def _wrapped(route: Route, get_service: Callable[[], Service]) -> View:
             service = get_service()
             try:
                 return await route.view(service)
-            except BadRequest:  # who may not submit is not told what is wrong with a body
+            except (BadRequest, InvalidArguments):
+                # Who may not submit is not told what is wrong with a body.
                 await ask(service, route.action)
                 raise
 

@@ -12,11 +12,12 @@ import msgspec
 from quart import Response, request
 
 from ..definition import Definition
-from ..exceptions import InvalidArguments, QueueFull, TaskNotFound
+from ..exceptions import InvalidArguments, QueueFull
 from ..record import STATES, State
 from ..service import Service
+from ..subscriptions import Closed
 from ..task import Filter, Task
-from .answers import accepted, answer, bad_query, preferred_wait, query_wait
+from .answers import accepted, answer, bad_query, empty, preferred_wait, query_wait
 from .problems import BadRequest, kebab, problem, respond
 from .submissions import BatchBody, TaskBody, decode, submit, submit_batch
 
@@ -56,7 +57,7 @@ async def index(service: Service, owner: str | None) -> Response:
     if state is not None and state not in STATES:
         raise bad_query("state", f"must be one of {', '.join(STATES)}")
     limit = query.get("limit", str(PAGE))
-    if not re.fullmatch(r"0*[1-9]\d{0,9}", limit, re.ASCII):
+    if not re.fullmatch(r"0*[1-9]\d*", limit, re.ASCII):
         raise bad_query("limit", "must be a whole number from 1 to 500")
     before = query.get("before") or None
     if before is not None and not re.fullmatch(r"[0-9a-f-]{36}", before):
@@ -66,7 +67,7 @@ async def index(service: Service, owner: str | None) -> Response:
         query.get("q") or None, owner,
     )  # fmt: skip
     cursor = service.registry.log.cursor
-    tasks, next_id = service.registry.page(filter, min(int(limit), MAX_PAGE), before)
+    tasks, next_id = service.registry.page(filter, int(min(float(limit), MAX_PAGE)), before)
     headers = {}
     if next_id is not None:
         values = {**query.to_dict(), "before": next_id}
@@ -86,8 +87,8 @@ async def show(service: Service, task: Task) -> Response:
     cursor = task.record.cursor
     headers = {"ETag": f'"{cursor}"'}
     if tags and tags.contains_weak(cursor):
-        response = Response(b"", 304, headers=headers)
-        response.headers["Cache-Control"] = "no-cache"
+        response = empty(304)
+        response.headers.update(headers)
         return response
     return answer(service.registry.detail(task), 200, headers)
 
@@ -135,7 +136,7 @@ async def retry(service: Service, task: Task) -> Response:
 
 async def delete(service: Service, task: Task) -> Response:
     service.runner.forget(task)
-    return Response(b"", 204)
+    return empty(204)
 
 
 async def cancel_many(service: Service, owner: str | None) -> Response:
@@ -168,10 +169,18 @@ async def retry_many(service: Service, owner: str | None) -> Response:
 
 
 async def _matching(service: Service, body: BulkBody, owner: str | None) -> AsyncIterator[Task]:
-    if body == BulkBody():
+    if body.ids is None and not (body.state or body.name or body.q):
         raise InvalidArguments(errors=[("#", "give ids, state, name or q")])
     ids = None if body.ids is None else frozenset(body.ids)
-    filter = Filter(body.state, body.name, None, body.q, owner, ids, frozenset() if ids else None)
+    filter = Filter(
+        body.state,
+        body.name or None,
+        None,
+        body.q or None,
+        owner,
+        ids,
+        frozenset() if ids else None,
+    )
     for tasks in service.registry.walk(filter):
         for number, task in enumerate(tasks):
             yield task
@@ -226,14 +235,17 @@ async def ends_within(service: Service, task: Task, seconds: float) -> bool:
 
 
 async def changes_within(service: Service, task: Task, seconds: float) -> None:
-    """Wait for the next event about a task."""
+    """Wait for the next change of a task's record; its outputs and log lines are none."""
     subscriptions = service.registry.subscriptions
+    cursor = task.record.cursor
     subscription = subscriptions.open()
     subscriptions.add(subscription, ids=[task.record.id])
     try:
         async with asyncio.timeout(seconds):
-            await subscription.next()
-    except (TimeoutError, TaskNotFound):
+            while task.record.cursor == cursor:
+                if await subscription.next() is None:
+                    subscription.rejoin(service.registry.log.last)
+    except (TimeoutError, Closed):
         pass
     finally:
         subscriptions.close(subscription)

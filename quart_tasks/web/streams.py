@@ -13,6 +13,7 @@ from ..events import Event
 from ..feed import follow, follow_task, has_seen_the_end
 from ..service import Service
 from ..task import Task
+from .answers import empty
 from .surface import ROOM
 
 HEARTBEAT = 15.0  # seconds of silence after which SSE sends a comment, so that proxies wait on
@@ -130,7 +131,7 @@ async def all_websocket(service: Service, owner: str | None) -> None:
 async def task_sse(service: Service, task: Task) -> Response:
     cursor = after()
     if cursor is not None and has_seen_the_end(service.registry, task, cursor):
-        return Response(b"", 204)  # which stops an EventSource
+        return empty(204)  # which stops an EventSource
     return sse(service, follow_task(service.registry, task, cursor))
 
 

@@ -58,6 +58,8 @@ async def submit(service: Service, body: TaskBody, key: str | None = None) -> tu
 
 async def submit_batch(service: Service, items: list[msgspec.Raw]) -> list[Task]:
     """Accept all or none. Raises InvalidArguments, which names each bad item."""
+    if not items:
+        await ask(service, "submit")
     submissions: list[Submission] = []
     keys: dict[Any, bytes] = {}
     errors: list[tuple[str, str]] = []

@@ -9,8 +9,10 @@ handler has not yet read, are bounded.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -38,14 +40,13 @@ class Surface:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        path: str = scope["path"]
-        if not path:  # `GET ?x HTTP/1.1`: Quart takes its first character
-            scope["path"] = path = "/"
+        path = _routed(scope)
+        if path is None:
             if scope["type"] == "http":
-                await _send_problem(send, problem(400, detail="The request has no path."))
-                return
-        path = path.removeprefix(scope.get("root_path", ""))
-        if path != self._prefix and not path.startswith(self._prefix + "/"):
+                await _send_problem(send, problem(400, detail="The request has no usable path."))
+            else:
+                await send({"type": "websocket.close", "code": 1000, "reason": ""})
+        elif path != self._prefix and not path.startswith(self._prefix + "/"):
             await self._app(scope, receive, send)
         elif scope["type"] == "http":
             await self._http(scope, receive, send)
@@ -104,6 +105,9 @@ class Surface:
         async def bounded_receive() -> Message:
             message = await receive()
             if message["type"] == "websocket.receive":
+                # A server may leave one out, where Quart looks it up.
+                message.setdefault("text", None)
+                message.setdefault("bytes", None)
                 await room.acquire()
             return message
 
@@ -119,6 +123,21 @@ class Surface:
                 await send(message)
 
         await self._app(scope, bounded_receive, refusing_send)
+
+
+def _routed(scope: Scope) -> str | None:
+    """The path as Quart will route it, whatever its spelling (`//tasks`, `http://host/tasks`,
+    `tasks`); None for those that Quart raises for: none at all, and what is no URL."""
+    path: str = scope["path"]
+    if not path:
+        return None
+    if path[0] != "/":
+        try:
+            path = urlsplit(path).path
+        except ValueError:
+            return None
+    path = path.removeprefix(scope.get("root_path", ""))
+    return re.sub("//+", "/", f"/{path}")
 
 
 class _TooLarge(Exception):
