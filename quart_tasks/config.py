@@ -56,6 +56,12 @@ def load(config: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> 
             values[field.name] = _convert(name, _from_text(field.type, environ[name]), field.type)
         elif name in config:
             values[field.name] = _convert(name, config[name], field.type)
+    if values.get("journal") is not None:
+        # To take it and keep nothing would be a promise broken at the first crash.
+        raise InvalidConfig(
+            f"TASKS_JOURNAL is {values['journal']!r}, and this version has no journal: unset it, "
+            f"and know that tasks end with the process."
+        )
     return Config(**values)
 
 

@@ -172,15 +172,7 @@ async def _matching(service: Service, body: BulkBody, owner: str | None) -> Asyn
     if body.ids is None and not (body.state or body.name or body.q):
         raise InvalidArguments(errors=[("#", "give ids, state, name or q")])
     ids = None if body.ids is None else frozenset(body.ids)
-    filter = Filter(
-        body.state,
-        body.name or None,
-        None,
-        body.q or None,
-        owner,
-        ids,
-        frozenset() if ids else None,
-    )
+    filter = Filter(body.state, body.name or None, None, body.q or None, owner, ids)
     for tasks in service.registry.walk(filter):
         for number, task in enumerate(tasks):
             yield task
