@@ -49,13 +49,11 @@ def load(config: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> 
 
     Raises InvalidConfig, which names the key, for a value that does not fit.
     """
-    values = {}
-    for field in msgspec.structs.fields(Config):
-        name = key(field.name)
-        if name in environ:
-            values[field.name] = _convert(name, _from_text(field.type, environ[name]), field.type)
-        elif name in config:
-            values[field.name] = _convert(name, config[name], field.type)
+    values = {
+        field.name: value
+        for field in msgspec.structs.fields(Config)
+        if (value := _value(field, config, environ)) is not msgspec.UNSET
+    }
     if values.get("journal") is not None:
         # To take it and keep nothing would be a promise broken at the first crash.
         raise InvalidConfig(
@@ -63,6 +61,22 @@ def load(config: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> 
             f"and know that tasks end with the process."
         )
     return Config(**values)
+
+
+def load_prefix(config: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> str | None:
+    """The one value that is needed before the start. Raises InvalidConfig."""
+    field = next(each for each in msgspec.structs.fields(Config) if each.name == "url_prefix")
+    value = _value(field, config, environ)
+    return Config().url_prefix if value is msgspec.UNSET else value
+
+
+def _value(field: Any, config: Mapping[str, Any], environ: Mapping[str, str]) -> Any:
+    name = key(field.name)
+    if name in environ:
+        return _convert(name, _from_text(field.type, environ[name]), field.type)
+    if name in config:
+        return _convert(name, config[name], field.type)
+    return msgspec.UNSET
 
 
 def _from_text(kind: Any, text: str) -> Any:

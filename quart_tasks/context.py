@@ -66,29 +66,39 @@ class TaskContext:
         if self.cancel_requested and self.executor == "thread":
             raise asyncio.CancelledError("The task was asked to cancel.")
         self._latest = (current, total, message)
-        if time.monotonic() >= self._next:
-            self.flush()
-        elif not self._flush_due:
-            self._flush_due = True
-            self._channel.later(self._key, max(0.0, self._next - time.monotonic()), self.finish)
+        if not self._flush_due:  # else a timer sends it
+            self._send_in_time()
 
-    def flush(self) -> None:
-        """Send the latest report if it was not sent yet."""
-        # A timer on another thread does this too: without the lock an older report could
-        # overtake a newer one.
+    def _send_in_time(self) -> None:
+        """Send the latest report, if it was not sent yet and it is time, else see to it."""
+        # Under the lock: in a thread and a process the timer runs beside the task, and the
+        # two would send at once, or an older report after a newer one.
         with self._channel.lock:
-            latest = self._latest
-            if latest is not None and latest is not self._sent:
-                self._sent = latest
-                self._next = time.monotonic() + INTERVAL
-                self._channel.progress(self._key, checked(*latest))
+            if self._latest is self._sent or self._flush_due:
+                return
+            wait = self._next - time.monotonic()
+            if wait <= 0:
+                self._send()
+            else:
+                self._flush_due = True
+                self._channel.later(self._key, wait, self._flush)
+
+    def _flush(self) -> None:
+        self._flush_due = False  # before it looks: a report that comes now sees to itself
+        with suppress(TypeError, ValueError):  # nobody is there to be told that it is wrong
+            self._send_in_time()
+
+    def _send(self) -> None:
+        latest = self._sent = self._latest
+        if latest is not None:
+            self._next = time.monotonic() + INTERVAL
+            self._channel.progress(self._key, checked(*latest))
 
     def finish(self) -> None:
-        """The same where nobody is there to be told that the report is wrong."""
-        self._flush_due = False  # before it looks: a report that comes now sets it again
+        """Send the last report, which always arrives."""
         if self._latest is not self._sent:
-            with suppress(TypeError, ValueError):
-                self.flush()
+            with suppress(TypeError, ValueError), self._channel.lock:
+                self._send()
 
     def output(self, value: bytes) -> None:
         self._channel.output(self._key, value)

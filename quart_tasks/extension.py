@@ -85,7 +85,7 @@ class QuartTasks:
             raise QuartTasksError("This app has a QuartTasks already: one serves all its tasks.")
         app.extensions[NAME] = self
         self._apps += 1
-        prefix = config.load(app.config).url_prefix
+        prefix = config.load_prefix(app.config)
         if prefix is not None:
             app.register_blueprint(blueprint(lambda: self._service(app), prefix))
             surface = Surface(app.asgi_app, prefix, lambda: self._max_body(app))  # type: ignore[arg-type]

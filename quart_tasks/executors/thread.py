@@ -42,21 +42,22 @@ class ThreadChannel:
         self.post(self._reports.progress, attempt, progress)
 
     def output(self, attempt: Attempt, value: bytes) -> None:
+        self._room.wait()
         self.post(self._reports.output, attempt, value)
 
     def log(self, attempt: Attempt, level: str, logger: str, message: str) -> None:
+        self._room.wait()
         self.post(self._reports.log, attempt, level, logger, message)
 
     def later(self, attempt: Attempt, delay: float, callback: Callable[[], None]) -> None:
         self.post(self._loop.call_later, delay, callback)
 
     def post(self, function: Callable[..., Any], *args: Any) -> None:
-        """Have the loop call `function`, after all that was posted before."""
+        """Have the loop call `function`, after all that was posted before. Never waits."""
         if threading.get_ident() == self._loop_thread:  # a timer's callback
             self._drain()
             function(*args)
             return
-        self._room.wait()
         with self._adding:
             self._waiting.append((function, args))
             waiting = len(self._waiting)
