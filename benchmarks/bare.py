@@ -29,6 +29,7 @@ async def release() -> tuple[str, int]:
 
 @app.websocket("/frames/<int:size>/<int:batch>/<int:batches>")
 async def frames(size: int, batch: int, batches: int) -> None:
+    await websocket.send("ready")
     frame = "x" * size
     for _ in range(batches):
         await more.acquire()

@@ -68,5 +68,5 @@ async def measure(port: int, quick: bool) -> list[Result]:
 
 
 def run(quick: bool) -> list[Result]:
-    with serving("tracked", pinned=False) as port:
-        return asyncio.run(measure(port, quick))
+    with serving("tracked", pinned=False) as server:
+        return asyncio.run(measure(server.port, quick))

@@ -40,4 +40,4 @@ async def measure(many: int, few: int, quick: bool) -> Result:
 
 def run(quick: bool) -> list[Result]:
     with serving("tracked") as many, serving("tracked") as few:
-        return [asyncio.run(measure(many, few, quick))]
+        return [asyncio.run(measure(many.port, few.port, quick))]

@@ -9,6 +9,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
 
 from quart_tasks.server import serve
 
@@ -17,9 +19,19 @@ from .common import ROOT, environment
 CORES = sorted(os.sched_getaffinity(0))
 
 
+class Server(NamedTuple):
+    port: int
+    pid: int
+
+    def seconds(self) -> float:
+        """The processor time that it has used so far."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 @contextmanager
-def serving(app: str, *, pinned: bool = True) -> Iterator[int]:
-    """Serve the app named `bare` or `tracked` in a child process, and give its port.
+def serving(app: str, *, pinned: bool = True) -> Iterator[Server]:
+    """Serve the app named `bare` or `tracked` in a child process.
 
     With `pinned` the child stays on the first core and this process, the client, on the others.
     """
@@ -41,7 +53,7 @@ def serving(app: str, *, pinned: bool = True) -> Iterator[int]:
         try:
             if not (url := child.stdout.readline().strip()):
                 raise RuntimeError(f"The server of {app!r} did not start; it printed why above.")
-            yield int(url.rpartition(":")[2])
+            yield Server(int(url.rpartition(":")[2]), child.pid)
         finally:
             os.sched_setaffinity(0, CORES)
             child.stdin.close()

@@ -25,13 +25,14 @@ class Reader:
     """Counts frames; keeps those of tracked outputs in the order that they must have."""
 
     def __init__(self, batches: int) -> None:
-        self.first = b""
+        self.subscribed = asyncio.Event()
         self.count = 0
         self.kept: list[bytes] = []
         self.batches = batches
         self.whole = asyncio.Event()
 
     def receive(self, frame: bytes) -> None:
+        self.subscribed.set()  # by the snapshot, which comes at once; the bare route says `ready`
         self.kept.append(frame)
         if frame.startswith((b'{"type":"output"', b"x")):
             self.count += 1
@@ -56,6 +57,7 @@ async def reading(port: int, path: str, batches: int) -> AsyncIterator[Reader]:
         lambda: Frames(path, reader.receive), "127.0.0.1", port
     )
     try:
+        await asyncio.wait_for(reader.subscribed.wait(), 30)
         yield reader
     finally:
         transport.close()
@@ -115,4 +117,4 @@ async def measure(tracked: int, bare: int, quick: bool) -> Result:
 
 def run(quick: bool) -> list[Result]:
     with serving("tracked") as tracked, serving("bare") as bare:
-        return [asyncio.run(measure(tracked, bare, quick))]
+        return [asyncio.run(measure(tracked.port, bare.port, quick))]

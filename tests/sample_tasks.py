@@ -28,11 +28,11 @@ logger = logging.getLogger("sample")
 logger.setLevel(logging.INFO)
 
 
-def make_app(**config: Any) -> Quart:
-    """A new app with these tasks. It does not wait long for a test that has gone wrong."""
+def make_app(extension: QuartTasks = tasks, **config: Any) -> Quart:
+    """A new app with these tasks, or others. It does not wait long for a test gone wrong."""
     app = Quart(__name__)
     app.config.update({"TASKS_PROCESSES": 2, "TASKS_DRAIN_TIMEOUT": 1, **config})
-    tasks.init_app(app)
+    extension.init_app(app)
     return app
 
 

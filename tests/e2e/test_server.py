@@ -23,6 +23,7 @@ from hypercorn.protocol import h11
 from quart import Quart, websocket
 from websockets.sync.client import connect
 
+from quart_tasks.connections import listen, resolve
 from quart_tasks.server import serve
 
 ROOT = Path(__file__).parents[2]
@@ -377,6 +378,14 @@ async def log():
 
 def test_a_forked_child_still_ends_by_sigterm(start: Start) -> None:
     assert start().get("/child") == str(-signal.SIGTERM)
+
+
+def test_an_accepted_connection_sends_at_once() -> None:
+    with listen(*resolve("127.0.0.1", 0)) as listener:
+        with socket.create_connection(listener.getsockname()):
+            connection, _ = listener.accept()
+            with connection:
+                assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 @pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="needs TCP_USER_TIMEOUT")
