@@ -69,6 +69,11 @@ class Event(msgspec.Struct, gc=False):
         return self._text
 
 
+    def forget_text(self) -> None:
+        """Encode it anew if it is sent again: the text is as large as the value."""
+        self._text = None
+
+
 class EventLog:
     """Numbers events and keeps the newest for replay, at most `count` and `size` bytes.
 
@@ -78,6 +83,7 @@ class EventLog:
     def __init__(self, count: int, size: int = 64 * 1024 * 1024) -> None:
         self.epoch = secrets.token_hex(4)
         self.last = 0  # the newest sequence number
+        self.newest = 0  # that is or was kept
         self.dropped = 0  # the newest one that is no longer kept: a replay can start from here
         self._count, self._size = count, size
         self._bytes = 0
@@ -108,15 +114,23 @@ class EventLog:
         # What a record omits is not in its events, whatever the size of its task.
         event.size = min(event.size, MAX_KEPT) + EVENT_COST
         self._bytes += event.size
+        self.newest = event.seq
         while len(events) > self._count or self._bytes > self._size:
             oldest = events.popleft()
             self._bytes -= oldest.size
             self.dropped = oldest.seq
 
-    def since(self, position: int, most: int) -> list[Event]:
-        """At most `most` kept events after `position`, the oldest first."""
+    def since(self, position: int, most: int, size: int) -> list[Event]:
+        """Kept events after `position`, the oldest first: at least one if there is one, then
+        no more than `most`, nor than `size` bytes."""
         start = bisect_right(self._events, position, key=_seq)
-        return list(islice(self._events, start, start + most))
+        found: list[Event] = []
+        for event in islice(self._events, start, start + most):
+            size -= event.size
+            if found and size < 0:
+                break
+            found.append(event)
+        return found
 
     def moment(self, type: str, data: Any, seq: int | None = None) -> Event:
         """An event about no single task, as of `seq` (default: now); not kept."""

@@ -104,9 +104,11 @@ async def follow_task(
                 return
             if batch is None:
                 batch = opening(registry, task, subscription)
+            for number, event in enumerate(batch):
+                if event.last:  # a slow reader may have a `deleted` waiting behind it
+                    yield batch[: number + 1]
+                    return
             yield batch
-            if batch[-1].last:
-                return
     finally:
         registry.subscriptions.close(subscription)
 

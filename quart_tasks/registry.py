@@ -193,6 +193,8 @@ class Registry:
         task.ended_at = time.monotonic()
         if task.outputs or task.logs or task.record.error is not None:
             task.size += task.output_bytes + sum(event.size for event in task.logs or ())
+            for event in task.outputs or ():
+                event.forget_text()
             if (error := task.record.error) is not None:
                 task.size += len(error.traceback or "") + len(error.message)
         self._kept_bytes += task.size
@@ -326,8 +328,9 @@ class Registry:
         """The whole of a task."""
         record = task.record
         values = {name: getattr(record, name) for name in Record.__struct_fields__}
-        if task.full:
-            values.update(task.full, omitted=())
+        for name in record.omitted:
+            values[name] = task.value(name)
+        values["omitted"] = ()
         attempts = list(task.attempts or ())
         if task.past < record.attempt:
             attempts.append(

@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -404,6 +405,7 @@ class Runner:
             logger.warning("The server stops. Not run: %s.", names)
 
 
+_EPOCH = datetime.fromtimestamp(0, UTC)
 _STOPPED = Error("CancelledError", "The attempt was stopped.")
 _INTERRUPTED = Error("Interrupted", "The server went away before the task had ended.")
 
@@ -420,7 +422,8 @@ def _in(seconds: float) -> str:
 def _when(options: Options) -> tuple[float, str | None]:
     """How many seconds a task has to wait, and until when."""
     if options.eta is not None:
-        delay = max(0.0, options.eta.timestamp() - time.time())
-    else:
-        delay = options.delay or 0.0
+        ns = (options.eta - _EPOCH) // timedelta(microseconds=1) * 1000
+        delay = (ns - time.time_ns()) / 1e9
+        return (delay, timestamp(ns)) if delay > 0 else (0.0, None)
+    delay = options.delay or 0.0
     return delay, _in(delay) if delay else None

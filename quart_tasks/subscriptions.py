@@ -8,7 +8,10 @@ from collections.abc import Callable, Iterable
 
 from .events import Event, EventLog
 
-MAX_QUEUED = 256  # events a reader may be behind before it reads from the replay buffer
+# What a reader may be behind before it reads from the replay buffer, and takes from there at
+# once: it holds on to that for as long as it does not read.
+MAX_QUEUED = 256  # events
+MAX_BYTES = 512 * 1024
 WAKE_AT_ONCE = 50  # readers woken in one turn of the loop: each then encodes and writes
 
 
@@ -35,6 +38,7 @@ class Subscription:
         self.waking = False
         self._log = log
         self._queue: list[Event] = []
+        self._bytes = 0
         self._progress: dict[str, Event] = {}
         self._behind = False
         self._closed = False
@@ -66,9 +70,10 @@ class Subscription:
                 self._progress.pop(event.task_id, None)
         else:
             self._queue.append(event)
-            if len(self._queue) > MAX_QUEUED:
+            self._bytes += event.size
+            if len(self._queue) > MAX_QUEUED or self._bytes > MAX_BYTES:
                 self.position = self._queue[0].seq - 1
-                self._queue.clear()
+                self._forget()
                 self._behind = True
 
     async def next(self) -> list[Event] | None:
@@ -96,7 +101,7 @@ class Subscription:
 
     def rejoin(self, position: int) -> None:
         """Go on after `position`, with all before it forgotten."""
-        self._queue.clear()
+        self._forget()
         self._progress = {id: event for id, event in self._progress.items() if event.seq > position}
         self.position = position
         self.lost = None
@@ -112,14 +117,18 @@ class Subscription:
             self._waiter.set_result(None)
 
     def _catch_up(self) -> list[Event]:
-        events = self._log.since(self.position, 4 * MAX_QUEUED)
+        events = self._log.since(self.position, 4 * MAX_QUEUED, MAX_BYTES)
         self._queue = [event for event in events if self.wants(event)]
-        self._behind = len(events) == 4 * MAX_QUEUED
+        self._behind = bool(events) and events[-1].seq < self._log.newest
         return self._take(events[-1].seq if self._behind else self._log.last)
+
+    def _forget(self) -> None:
+        self._queue, self._bytes = [], 0
 
     def _take(self, position: int) -> list[Event]:
         """What waits up to `position`, in order."""
-        batch, self._queue = self._queue, []
+        batch = self._queue
+        self._forget()
         if self._progress:
             ready = [event for event in self._progress.values() if event.seq <= position]
             for event in ready:

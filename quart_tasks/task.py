@@ -51,12 +51,14 @@ class Task(msgspec.Struct, gc=False, weakref=False):
 
     def keep_result(self, outcome: Outcome) -> dict[str, Any]:
         """Keep a result; the changes to make to the record."""
+        data, mimetype = outcome.data or b"", outcome.mimetype
         if outcome.outputs:
-            values = b",".join(bytes(event.data.value) for event in self.outputs or ())
-            data, mimetype = b"[" + values + b"]", None
-        else:
-            data, mimetype = outcome.data or b"", outcome.mimetype
-        if mimetype is not None:
+            data = self._outputs()
+            if len(data) > OMIT_ABOVE:  # the outputs are kept, so this need not be
+                self.record = replace(self.record, omitted=(*self.record.omitted, "result"))
+            else:
+                self.keep("result", msgspec.Raw(data))
+        elif mimetype is not None:
             self.blob = data
             self.size += len(data)
         else:
@@ -68,10 +70,16 @@ class Task(msgspec.Struct, gc=False, weakref=False):
             "result_size": len(data),
         }
 
+    def _outputs(self) -> bytes:
+        values = (bytes(event.data.value) for event in self.outputs or ())
+        return b"[" + b",".join(values) + b"]"
+
     def value(self, name: str) -> Any:
         """`args`, `kwargs` or `result` in full, encoded."""
         if self.full is not None and name in self.full:
             return self.full[name]
+        if name == "result" and self.outputs and name in self.record.omitted:
+            return msgspec.Raw(self._outputs())
         return getattr(self.record, name)
 
 

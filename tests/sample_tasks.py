@@ -379,6 +379,21 @@ tasks.task(name="hold-process", executor="process")(_hold)
 AT_ONCE = RetryPolicy(3, delay=0)
 
 
+def _hold_then_fail(gate: str) -> None:
+    _hold(gate)
+    raise ValueError("no luck")
+
+
+async def _hold_then_fail_on_loop(gate: str) -> None:
+    await _hold_on_loop(gate)
+    raise ValueError("no luck")
+
+
+tasks.task(name="hold_then_fail-async", retries=AT_ONCE)(_hold_then_fail_on_loop)
+tasks.task(name="hold_then_fail-thread", retries=AT_ONCE)(_hold_then_fail)
+tasks.task(name="hold_then_fail-process", executor="process", retries=AT_ONCE)(_hold_then_fail)
+
+
 def _succeeds_at(attempt: int) -> int:
     """Fails in every attempt before that one."""
     context = current_task()

@@ -103,7 +103,6 @@ async def test_running_task_is_stopped(name: str, gate: Gate) -> None:
             await handle
         record = handle.record
         assert (record.state, record.cancel_requested, record.error) == ("cancelled", True, None)
-        assert await samples.submit(f"echo-{executor}", 1) is not None
         assert await (await samples.submit(f"echo-{executor}", "next")) == "next"
 
 
@@ -178,8 +177,8 @@ async def test_thread_sees_the_request_and_progress_raises() -> None:
     def work(how: str) -> str:
         context = current_task()
         assert context is not None
-        progress(1)
         seen.append(context.cancel_requested)
+        progress(1)
         free.wait()
         seen.append(context.cancel_requested)
         if how == "progress":
@@ -254,13 +253,13 @@ async def test_process_is_killed_with_all_that_it_has_spawned(gate: Gate, tmp_pa
 
 async def test_cancelled_task_is_not_retried(executor: str, gate: Gate) -> None:
     async with make_app().test_app():
-        response_name = f"hold-{executor}"
-        handle = await samples.submit(response_name, gate.path)
+        handle = await samples.submit(f"hold_then_fail-{executor}", gate.path)
         await until_progress(handle, 1)
         await handle.cancel()
         gate.open()
-        await until_state(handle, "cancelled", "succeeded")
-        assert handle.record.attempt == 1
+        with pytest.raises(TaskCancelled):
+            await handle
+        assert (handle.record.attempt, handle.record.max_attempts) == (1, 4)
 
 
 async def test_cancel_twice_or_after_the_end_changes_nothing() -> None:

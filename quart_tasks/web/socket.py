@@ -102,9 +102,7 @@ class TaskSocket:
                     )  # fmt: skip
                 ref = decode(message, _Ref).ref
                 await self._carry_out(decode(message, Command))
-            except (QuartTasksError, HTTPException, UnicodeEncodeError) as error:
-                if isinstance(error, UnicodeEncodeError):
-                    error = BadRequest(400, "invalid-json", "The message is not UTF-8.")
+            except (QuartTasksError, HTTPException) as error:
                 await self._answer("error", ref, problem_of(error))
 
     async def _carry_out(self, command: Any) -> None:

@@ -40,12 +40,16 @@ def decode(data: bytes | str, type: type[T], at: str = "#") -> T:
     """JSON as `type`. Raises BadRequest for what is no JSON, InvalidArguments for JSON that
     does not fit."""
     try:
-        return msgspec.json.decode(data, type=type)
-    except msgspec.ValidationError as error:
-        path, detail = split_error(str(error))
-        raise InvalidArguments(errors=[(at + path, detail)]) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        try:
+            return msgspec.json.decode(data, type=type)
+        except msgspec.ValidationError as error:
+            misfit = split_error(str(error))
+            msgspec.json.decode(data)  # it may not fit before it is found to be no JSON
+    except msgspec.ValidationError as error:  # a number that no type can hold
+        misfit = split_error(str(error))
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise BadRequest(400, "invalid-json", f"The body is not JSON: {error}.") from None
+    raise InvalidArguments(errors=[(at + misfit[0], misfit[1])])
 
 
 async def submit(service: Service, body: TaskBody, key: str | None = None) -> tuple[Task, bool]:

@@ -381,11 +381,9 @@ def test_a_forked_child_still_ends_by_sigterm(start: Start) -> None:
 
 
 def test_an_accepted_connection_sends_at_once() -> None:
-    with listen(*resolve("127.0.0.1", 0)) as listener:
-        with socket.create_connection(listener.getsockname()):
-            connection, _ = listener.accept()
-            with connection:
-                assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    listener = listen(*resolve("127.0.0.1", 0))
+    with listener, socket.create_connection(listener.getsockname()), listener.accept()[0] as end:
+        assert end.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 @pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="needs TCP_USER_TIMEOUT")
