@@ -217,6 +217,16 @@ def is_state(*states: str) -> Callable[[Frame], bool]:
     return lambda frame: frame["type"] == "state" and frame["data"]["state"] in states
 
 
+def shows_the_end_of(id: str) -> Callable[[Frame], bool]:
+    """By its terminal state, or by the snapshot of a reader that has lagged behind that."""
+
+    def shown(frame: Frame) -> bool:
+        records = frame["data"]["tasks"] if frame["type"] == "snapshot" else [frame["data"]]
+        return any(each.get("id") == id and each["finished_at"] for each in records)
+
+    return shown
+
+
 def sequence(cursor: str) -> int:
     return int(cursor.rpartition("-")[2])
 
@@ -864,7 +874,7 @@ async def test_readers_that_do_not_read_delay_nobody_and_cost_little() -> None:
         s.callback(tracemalloc.stop)
         for _ in range(rounds):
             handle = await flood.submit(number, size)
-            frames = await read_until(reader, is_state("succeeded"))
+            frames = await read_until(reader, shows_the_end_of(handle.id))
             if "snapshot" not in kinds(frames):
                 assert len(outputs(frames)) == number
             await handle
