@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
@@ -197,4 +198,7 @@ def split_error(message: str) -> tuple[str, str]:
 
 
 def _escape(name: str) -> str:
-    return name.replace("~", "~0").replace("/", "~1")
+    """A name in a JSON pointer as a URI fragment (RFC 6901, sections 3 and 6)."""
+    return quote(
+        name.replace("~", "~0").replace("/", "~1"), safe="!$&'()*+,;=:@?", errors="replace"
+    )

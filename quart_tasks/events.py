@@ -68,7 +68,6 @@ class Event(msgspec.Struct, gc=False):
             self._text = _encode(frame).decode()
         return self._text
 
-
     def forget_text(self) -> None:
         """Encode it anew if it is sent again: the text is as large as the value."""
         self._text = None

@@ -15,7 +15,7 @@ from collections.abc import (
 )
 from concurrent.futures import Future
 from functools import partial
-from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast, overload
 
 from quart import Quart, current_app, has_app_context
 
@@ -111,7 +111,7 @@ class QuartTasks:
         if self._only is not None:
             return self._only
         if app is None and has_app_context():
-            app = current_app._get_current_object()  # type: ignore[attr-defined]
+            app = cast(Any, current_app)._get_current_object()
         if app is not None and (service := self._services.get(app)) is not None:
             return service
         in_child()

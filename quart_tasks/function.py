@@ -107,7 +107,7 @@ class Submittable(Generic[P, R]):
             known["eta"] = None
         if "eta" in given:
             known["delay"] = None
-        if eta is not None and eta.tzinfo is None:
+        if isinstance(eta, datetime) and eta.tzinfo is None:
             raise InvalidArguments("eta needs an offset from UTC, such as tzinfo=timezone.utc.")
         if delay is not None and eta is not None:
             raise InvalidArguments("Give either delay or eta, not both.")

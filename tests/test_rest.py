@@ -254,7 +254,7 @@ async def test_a_failure_within_prefer_wait_is_an_answer_as_well(client: Client)
     assert record["state"] == "failed"
     assert set(record["error"]) == {"type", "message", "traceback"}
     assert (record["error"]["type"], record["error"]["message"]) == ("ValueError", "no luck")
-    assert 'raise ValueError(message)' in record["error"]["traceback"]
+    assert "raise ValueError(message)" in record["error"]["traceback"]
 
 
 @pytest.mark.parametrize("prefer", ["wait=soon", "wait=-1", "wait=", "wait", "wait=1.x", "await=9"])
@@ -350,7 +350,10 @@ async def test_a_delay_or_an_eta_makes_it_scheduled(client: Client) -> None:
 
     eta = "2100-01-01T02:00:00.5+02:00"
     record = await submit(client, "echo", options={"eta": eta})
-    assert (record["state"], record["scheduled_for"]) == ("scheduled", "2100-01-01T00:00:00.500000Z")
+    assert (record["state"], record["scheduled_for"]) == (
+        "scheduled",
+        "2100-01-01T00:00:00.500000Z",
+    )
 
 
 @pytest.mark.parametrize(
@@ -1253,7 +1256,9 @@ async def test_no_prefix_is_no_http_surface() -> None:
         for path in ("/tasks", "/tasks/types", "/", "/None", "/types"):
             response = await world.client.get(path)
             assert (response.status_code, response.mimetype) == (404, "text/html")
-        assert not any(rule.endpoint.startswith("quart_tasks") for rule in world.app.url_map.iter_rules())
+        assert not any(
+            rule.endpoint.startswith("quart_tasks") for rule in world.app.url_map.iter_rules()
+        )
         assert await (await world.tasks.submit("echo", 5)) == 5
 
         @world.app.post("/own")

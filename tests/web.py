@@ -124,15 +124,19 @@ class Socket:
             text = data if isinstance(data, str) else json.dumps(data)
             self._to_app.put_nowait({"type": "websocket.receive", "text": text})
 
-    async def receive(self) -> dict[str, Any]:
-        """The next frame. Raises Closed."""
+    async def receive_text(self) -> str:
+        """The next frame as it came. Raises Closed."""
         message = await self._from_app.get()
         if message["type"] == "ended":
             await self._running
         if message["type"] == "websocket.close":
             raise Closed(message["code"])
         assert message["type"] == "websocket.send", message
-        return json.loads(message["text"])  # type: ignore[no-any-return]
+        return str(message["text"])
+
+    async def receive(self) -> dict[str, Any]:
+        """The next frame. Raises Closed."""
+        return json.loads(await self.receive_text())  # type: ignore[no-any-return]
 
     async def ask(self, command: Any) -> dict[str, Any]:
         """Send a command; the next frame, which must be its answer."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Annotated, Any
 
 import msgspec
@@ -16,7 +16,7 @@ from ..feed import events_of
 from ..service import Service
 from .access import ask
 from .problems import BadRequest, problem_of
-from .streams import receive
+from .streams import ClientDisconnectedError, receive
 from .submissions import MAX_BATCH, decode, submit_batch
 
 Ids = Annotated[list[str], Meta(max_length=10_000)]
@@ -72,10 +72,11 @@ class TaskSocket:
         commands = asyncio.create_task(self._take_commands())
         try:
             await asyncio.wait([events, commands], return_when=asyncio.FIRST_COMPLETED)
-            if commands.done():
-                commands.result()
-            events.result()  # the server is going
-            await websocket.close(1012)
+            with suppress(ClientDisconnectedError):
+                if commands.done():
+                    commands.result()
+                events.result()  # the server is going
+                await websocket.close(1012)
         finally:
             for task in (events, commands):
                 task.cancel()

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from typing import Any
 
+import quart.wrappers.base
 from quart import Response, request, websocket
 
 from ..events import Event
@@ -18,6 +19,16 @@ from .surface import ROOM
 
 HEARTBEAT = 15.0  # seconds of silence after which SSE sends a comment, so that proxies wait on
 RETRY = 1000  # milliseconds after which an EventSource comes back
+
+
+class _NeverRaised(Exception):
+    pass
+
+
+# What Quart raises from 0.23 on when the client is gone; before, it cancels the handler.
+ClientDisconnectedError: type[Exception] = getattr(
+    quart.wrappers.base, "ClientDisconnectedError", _NeverRaised
+)
 
 Feed = AsyncGenerator[list[Event], None]
 
@@ -31,17 +42,17 @@ async def send_feed(feed: Feed) -> None:
     reader = asyncio.create_task(_discard())
     code = 1000
     try:
-        async with aclosing(feed) as batches:
-            async for batch in batches:
-                for event in batch:
-                    await websocket.send(event.text)
-                if batch[-1].type == "bye":
-                    code = 1012
-        await websocket.close(code)
+        with suppress(ClientDisconnectedError):
+            async with aclosing(feed) as batches:
+                async for batch in batches:
+                    for event in batch:
+                        await websocket.send(event.text)
+                    if batch[-1].type == "bye":
+                        code = 1012
+            await websocket.close(code)
     finally:
         reader.cancel()
-        with suppress(asyncio.CancelledError):
-            await reader
+        await asyncio.gather(reader, return_exceptions=True)  # the client may be gone
 
 
 async def _discard() -> None:
