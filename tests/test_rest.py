@@ -15,12 +15,12 @@ from typing import Any, Literal
 
 import pytest
 from quart import Quart, Response
-from quart.typing import TestClientProtocol as Client
+from quart.testing import QuartClient as Client
 from werkzeug.http import parse_options_header
 
 from quart_tasks import Blob, QuartTasks, RetryPolicy, progress
 
-from .web import PROBLEM, Record, Socket, ended, problem, submit
+from .web import PROBLEM, Record, Socket, client_of, ended, problem, submit
 
 RECORD = {
     "id", "name", "executor", "state", "progress", "args", "kwargs", "result", "result_type",
@@ -59,7 +59,7 @@ class World:
 
     @property
     def client(self) -> Client:
-        return self.app.test_client()
+        return client_of(self.app)
 
 
 def define(tasks: QuartTasks, world: World) -> None:
@@ -515,7 +515,7 @@ async def test_a_draining_server_takes_no_tasks_and_shows_the_rest(world: World)
 
 
 async def test_a_batch_is_accepted_in_order(client: Client) -> None:
-    items = [{"name": "echo", "args": [number]} for number in range(10)]
+    items: list[Any] = [{"name": "echo", "args": [number]} for number in range(10)]
     items.insert(5, {"name": "add", "kwargs": {"a": 1}, "options": {"priority": 3}})
     response = await client.post("/tasks/batch", json={"tasks": items})
     assert response.status_code == 202

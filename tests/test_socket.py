@@ -174,7 +174,8 @@ BAD: list[tuple[str | bytes, int]] = [
     (b"\x80{}", 400),
     ("NaN", 400),
     ('{"type": "cancel", "ref": NaN}', 400),
-    ('{"type": "cancel", "id": ' + "[" * 100_000, 422),
+    ("[" * 100_000, 400),
+    ('{"type": "cancel", "id": ' + "[" * 100_000, 400),
     ('{"type": "cancel", "id": "\\ud800"}', 400),
     ("[]", 422),
     ("null", 422),
@@ -218,12 +219,12 @@ async def test_a_message_that_is_too_large_is_refused() -> None:
     app.config["TASKS_MAX_BODY_SIZE"] = 2000
     tasks.init_app(app)
     fits = json.dumps({"type": "submit", "ref": 1, "tasks": []}).ljust(2000)
-    async with app.test_app() as running:
-        async with running.test_client().websocket("/tasks/socket") as client:
-            await client.send(fits + " ")
-            answer = await client.receive_json()
-            await client.send(fits)
-            following = await client.receive_json()
+    path = "/tasks/socket"
+    async with app.test_app() as running, running.test_client().websocket(path) as client:
+        await client.send(fits + " ")
+        answer = await client.receive_json()
+        await client.send(fits)
+        following = await client.receive_json()
     async with serving(TASKS_MAX_BODY_SIZE=2000) as site, site.watch("/socket") as real:
         await real.send_str(fits * 3)
         frames = await until_closed(real)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import socket
 import struct
@@ -216,6 +217,33 @@ async def test_readers_that_leave_are_forgotten_without_a_word(
         await site.streams(0)
 
     assert caplog.text == ""
+
+
+@pytest.mark.parametrize("path", ["/{id}/events", "/nobody/events"])
+async def test_a_client_that_still_talks_when_its_stream_ends_is_let_go(
+    site: Site, path: str
+) -> None:
+    handle = await play.submit(script := Script())
+    with site.silent(path.format(id=handle.id), upgrade=True) as client:
+        client.setblocking(False)
+        reader, writer = await asyncio.open_connection(sock=client)
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(300 * masked(1, b"{"))
+        script.say("end")
+        received = b""
+        while CLOSE not in received:
+            received += await reader.read(65536)
+        writer.write(masked(8, received.rpartition(CLOSE)[2][1:3]))
+        assert await reader.read() == b""
+        writer.close()
+
+
+CLOSE = b"\x88"  # how a frame begins that closes a WebSocket; it is not in our JSON
+
+
+def masked(opcode: int, payload: bytes) -> bytes:
+    """A short frame as clients send it, under a mask of zeros."""
+    return bytes([0x80 | opcode, 0x80 | len(payload)]) + bytes(4) + payload
 
 
 @pytest.mark.parametrize("path", ["/nobody/events", "/nobody/nothing", "/nothing/at/all"])

@@ -20,6 +20,7 @@ from ..task import Filter, Task
 from .answers import accepted, answer, bad_query, empty, preferred_wait, query_wait
 from .problems import BadRequest, kebab, problem, respond
 from .submissions import BatchBody, TaskBody, decode, submit, submit_batch
+from .surface import BODY
 
 PAGE, MAX_PAGE = 50, 500
 SLICE = 200  # tasks that a bulk request changes before the loop gets a turn
@@ -208,14 +209,18 @@ async def health(service: Service, owner: str | None) -> Response:
 
 async def read(type: Any) -> Any:
     """The body. Raises BadRequest, InvalidArguments."""
-    mimetype = request.mimetype
+    mimetype = request.headers.get("Content-Type", "")
+    if mimetype != "application/json":
+        mimetype = request.mimetype
     if mimetype != "application/json" and not mimetype.endswith("+json"):
         raise BadRequest(
             415, "unsupported-media-type",
             f"The body is {mimetype or 'of no type'!r}: send JSON, with "
             f"`Content-Type: application/json`.",
         )  # fmt: skip
-    return decode(await request.get_data(), type)
+    scope: dict[str, Any] = request.scope  # type: ignore[assignment]
+    body = scope.get(BODY)
+    return decode(await request.get_data() if body is None else body, type)
 
 
 async def ends_within(service: Service, task: Task, seconds: float) -> bool:

@@ -93,6 +93,8 @@ class TaskSocket:
     async def _take_commands(self) -> None:
         while True:
             message = await receive()
+            if isinstance(message, str):
+                message = message.encode()  # its size is in bytes
             ref = None
             try:
                 limit = self._service.config.max_body_size

@@ -26,6 +26,7 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 ROOM = "quart_tasks.room"  # in a socket's scope: the semaphore of messages not yet read
+BODY = "quart_tasks.body"  # in a request's scope: its body, if that came in one message
 AHEAD = 4  # messages
 KEPT_HEADERS = {b"allow", b"retry-after", b"www-authenticate"}
 
@@ -55,20 +56,24 @@ class Surface:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         limit = self._max_body()
-        too_large = problem(
-            413, "body-too-large", f"The body has more than {limit:,} bytes: TASKS_MAX_BODY_SIZE."
-        )
         for name, value in scope["headers"]:
             if name == b"content-length" and value.isdigit() and int(value) > limit:
-                await _send_problem(send, too_large)
+                await _send_problem(send, _too_large(limit))
                 return
+        # Most bodies come in one message. Taken from here, such a one costs a view nothing; the
+        # way through Quart, with its timer, takes 30 µs.
+        first: Message | None = None
+        if scope["method"] == "POST":
+            first = await receive()
+            if not first.get("more_body", False):
+                scope[BODY] = first.get("body", b"")
         size = 0
         answered = False
         failing: dict[str, Any] | None = None  # the problem that replaces the app's response
 
         async def bounded_receive() -> Message:
-            nonlocal size
-            message = await receive()
+            nonlocal size, first
+            message, first = first or await receive(), None
             size += len(message.get("body", b""))
             if size > limit and not answered:
                 raise _TooLarge
@@ -91,9 +96,10 @@ class Surface:
         try:
             await self._app(scope, bounded_receive, problem_send)
         except (_TooLarge, BaseExceptionGroup):  # Quart 0.23 raises from a task group
-            if size <= limit or answered:
+            if size <= limit:
                 raise
-            await _send_problem(send, too_large)
+            if not answered:
+                await _send_problem(send, _too_large(limit))
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         room = scope[ROOM] = asyncio.Semaphore(AHEAD)
@@ -142,6 +148,11 @@ def _routed(scope: Scope) -> str | None:
 
 class _TooLarge(Exception):
     pass
+
+
+def _too_large(limit: int) -> dict[str, Any]:
+    detail = f"The body has more than {limit:,} bytes: TASKS_MAX_BODY_SIZE."
+    return problem(413, "body-too-large", detail)
 
 
 async def _refuse(send: Send, status: int, body: bytes, scope: Scope) -> None:
