@@ -207,6 +207,7 @@ class QuartTasks:
         self, definition: Definition, args: Any, kwargs: Any, options: Options,
         retry: RetryPolicy | None,
     ) -> TaskHandle[Any]:  # fmt: skip
+        """What `submit` of a function and of a name come to."""
         service = self._service()
         submission = service.prepare(definition, args, kwargs, options, retry)
         return TaskHandle.of(service, service.runner.submit(submission))

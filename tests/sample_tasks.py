@@ -5,6 +5,7 @@ import functools
 import inspect
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -177,6 +178,15 @@ def tracks(number: int) -> list[int]:
 @everywhere
 def tracks_unsized(total: float | None = None) -> list[int]:
     return list(track(iter([5, 6, 7]), total))
+
+
+@tasks.task
+async def tracks_async() -> list[int]:
+    async def numbers() -> AsyncIterator[int]:
+        for number in range(3):
+            yield number
+
+    return [number async for number in track(numbers(), 3, "counting")]
 
 
 @everywhere
@@ -430,6 +440,26 @@ def spawns(gate: str, footprint: str) -> None:
         pass_gate(gate)
     finally:
         Path(footprint).touch()
+
+
+LOADED_BY = os.getpid()
+
+
+@tasks.task(executor="process")
+def describe_process() -> dict[str, Any]:
+    return {
+        "pid": os.getpid(),
+        "loaded_by": LOADED_BY,
+        "nice": os.nice(0),
+        "ignores_ctrl_c": signal.getsignal(signal.SIGINT) is signal.SIG_IGN,
+    }
+
+
+@tasks.task(executor="process")
+def spins() -> None:
+    """Reports its process id, and then holds the GIL for longer than any test."""
+    progress(os.getpid())
+    re.match(r"(a|aa)+$", "a" * 100 + "b")
 
 
 @tasks.task(executor="process")

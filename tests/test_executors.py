@@ -15,6 +15,7 @@ from quart import Quart, g, has_request_context
 from quart_tasks import (
     Blob,
     InvalidArguments,
+    Progress,
     TaskFailed,
     TaskHandle,
     WorkerCrashed,
@@ -236,6 +237,12 @@ async def test_track_of_an_iterator_has_the_total_it_is_told(
     assert await handle == [5, 6, 7]
     assert handle.progress is not None
     assert (handle.progress.current, handle.progress.total) == (3, total)
+
+
+async def test_track_takes_an_async_iterable(app: Quart) -> None:
+    handle = await tasks.submit("tracks_async")
+    assert await handle == [0, 1, 2]
+    assert handle.record.progress == Progress(3, 3, "counting")
 
 
 async def test_outside_a_task_progress_does_nothing_and_track_only_iterates() -> None:

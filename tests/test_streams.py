@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import socket
 import struct
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 
 import pytest
+import websockets
 from quart import Quart
 
 from .watching import (
@@ -224,26 +224,14 @@ async def test_a_client_that_still_talks_when_its_stream_ends_is_let_go(
     site: Site, path: str
 ) -> None:
     handle = await play.submit(script := Script())
-    with site.silent(path.format(id=handle.id), upgrade=True) as client:
-        client.setblocking(False)
-        reader, writer = await asyncio.open_connection(sock=client)
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(300 * masked(1, b"{"))
+    url = f"{site.url.replace('http', 'ws')}/tasks{path.format(id=handle.id)}"
+    # Without a timeout this client waits until the server has closed the connection.
+    async with websockets.connect(url, close_timeout=None) as client:
+        with suppress(websockets.ConnectionClosed):
+            for _ in range(300):
+                await client.send("{")
         script.say("end")
-        received = b""
-        while CLOSE not in received:
-            received += await reader.read(65536)
-        writer.write(masked(8, received.rpartition(CLOSE)[2][1:3]))
-        assert await reader.read() == b""
-        writer.close()
-
-
-CLOSE = b"\x88"  # how a frame begins that closes a WebSocket; it is not in our JSON
-
-
-def masked(opcode: int, payload: bytes) -> bytes:
-    """A short frame as clients send it, under a mask of zeros."""
-    return bytes([0x80 | opcode, 0x80 | len(payload)]) + bytes(4) + payload
+        await client.wait_closed()
 
 
 @pytest.mark.parametrize("path", ["/nobody/events", "/nobody/nothing", "/nothing/at/all"])

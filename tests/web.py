@@ -149,9 +149,12 @@ class Socket:
         assert set(frame) == {"type", "ref", "data"}
         return frame
 
-    async def refusal(self) -> dict[str, Any]:
-        """The problem of a socket that is refused: one `error` frame, closed with 4000 + status."""
-        frame = await self.receive()
+    async def refusal(self, frame: dict[str, Any] | None = None) -> dict[str, Any]:
+        """The problem of a socket that is refused: one `error` frame, closed with 4000 + status.
+
+        `frame` is that frame, if it has been received by now.
+        """
+        frame = frame or await self.receive()
         assert frame["type"] == "error"
         with pytest.raises(Closed) as closed:
             await self.receive()

@@ -80,13 +80,12 @@ def headers_of(error: Exception) -> dict[str, str]:
 
 
 def respond(problem: dict[str, Any], headers: dict[str, str] | None = None) -> Response:
-    response = Response(
+    return Response(
         msgspec.json.encode(problem),
         problem["status"],
         headers={"Cache-Control": "no-cache", **(headers or {})},
         content_type=CONTENT_TYPE,
     )
-    return response
 
 
 def kebab(name: str) -> str:

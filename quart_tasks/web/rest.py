@@ -36,7 +36,7 @@ class BulkBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 async def create(service: Service) -> Response:
     wait = preferred_wait()
-    body = await read(TaskBody)
+    body = read(TaskBody)
     task, _ = await submit(service, body, request.headers.get("Idempotency-Key"))
     if wait is None:
         return accepted(service, task)
@@ -47,7 +47,7 @@ async def create(service: Service) -> Response:
 
 
 async def create_batch(service: Service) -> Response:
-    body = await read(BatchBody)
+    body = read(BatchBody)
     tasks = await submit_batch(service, body.tasks)
     return answer({"tasks": [task.record for task in tasks]}, 202)
 
@@ -142,7 +142,7 @@ async def delete(service: Service, task: Task) -> Response:
 
 async def cancel_many(service: Service, owner: str | None) -> Response:
     count = 0
-    async for task in _matching(service, await read(BulkBody), owner):
+    async for task in _matching(service, read(BulkBody), owner):
         if not task.record.ended:
             service.runner.cancel(task)
             count += 1
@@ -150,7 +150,7 @@ async def cancel_many(service: Service, owner: str | None) -> Response:
 
 
 async def retry_many(service: Service, owner: str | None) -> Response:
-    body = await read(BulkBody)
+    body = read(BulkBody)
     tasks = [
         task
         async for task in _matching(service, body, owner)
@@ -207,7 +207,7 @@ async def health(service: Service, owner: str | None) -> Response:
     return answer({"status": "ok"})
 
 
-async def read(type: Any) -> Any:
+def read(type: Any) -> Any:
     """The body. Raises BadRequest, InvalidArguments."""
     mimetype = request.headers.get("Content-Type", "")
     if mimetype != "application/json":
@@ -219,8 +219,7 @@ async def read(type: Any) -> Any:
             f"`Content-Type: application/json`.",
         )  # fmt: skip
     scope: dict[str, Any] = request.scope  # type: ignore[assignment]
-    body = scope.get(BODY)
-    return decode(await request.get_data() if body is None else body, type)
+    return decode(scope[BODY], type)
 
 
 async def ends_within(service: Service, task: Task, seconds: float) -> bool:

@@ -26,7 +26,8 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 ROOM = "quart_tasks.room"  # in a socket's scope: the semaphore of messages not yet read
-BODY = "quart_tasks.body"  # in a request's scope: its body, if that came in one message
+BODY = "quart_tasks.body"  # in a request's scope: its body
+BODY_SECONDS = 60.0  # to receive it in, which is Quart's default too
 AHEAD = 4  # messages
 KEPT_HEADERS = {b"allow", b"retry-after", b"www-authenticate"}
 
@@ -60,28 +61,27 @@ class Surface:
             if name == b"content-length" and value.isdigit() and int(value) > limit:
                 await _send_problem(send, _too_large(limit))
                 return
-        # Most bodies come in one message. Taken from here, such a one costs a view nothing; the
-        # way through Quart, with its timer, takes 30 µs.
-        first: Message | None = None
-        if scope["method"] == "POST":
-            first = await receive()
-            if not first.get("more_body", False):
-                scope[BODY] = first.get("body", b"")
-        size = 0
-        answered = False
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                body = await _read(receive, limit)
+        except TimeoutError:
+            await _send_problem(send, problem(408, detail="The body did not come in time."))
+            return
+        if body is None:
+            await _send_problem(send, _too_large(limit))
+            return
+        # A view takes it from here: the way through Quart, with its timers, takes 30 µs.
+        scope[BODY] = body
+        whole: Message | None = {"type": "http.request", "body": body, "more_body": False}
         failing: dict[str, Any] | None = None  # the problem that replaces the app's response
 
-        async def bounded_receive() -> Message:
-            nonlocal size, first
-            message, first = first or await receive(), None
-            size += len(message.get("body", b""))
-            if size > limit and not answered:
-                raise _TooLarge
-            return message
+        async def replayed_receive() -> Message:
+            nonlocal whole
+            message, whole = whole, None
+            return message or await receive()
 
         async def problem_send(message: Message) -> None:
-            nonlocal answered, failing
-            answered = True
+            nonlocal failing
             if message["type"] == "http.response.start" and message["status"] >= 400:
                 headers = [(name.lower(), value) for name, value in message["headers"]]
                 kinds = [value for name, value in headers if name == b"content-type"]
@@ -93,13 +93,7 @@ class Surface:
             if failing is None:
                 await send(message)
 
-        try:
-            await self._app(scope, bounded_receive, problem_send)
-        except (_TooLarge, BaseExceptionGroup):  # Quart 0.23 raises from a task group
-            if size <= limit:
-                raise
-            if not answered:
-                await _send_problem(send, _too_large(limit))
+        await self._app(scope, replayed_receive, problem_send)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         room = scope[ROOM] = asyncio.Semaphore(AHEAD)
@@ -146,8 +140,16 @@ def _routed(scope: Scope) -> str | None:
     return re.sub("//+", "/", f"/{path}")
 
 
-class _TooLarge(Exception):
-    pass
+async def _read(receive: Receive, limit: int) -> bytes | None:
+    """The whole body; None if it is longer than `limit`."""
+    body = bytearray()
+    while True:
+        message = await receive()
+        body += message.get("body", b"")
+        if len(body) > limit:
+            return None
+        if not message.get("more_body", False):  # complete, or the client is gone
+            return bytes(body)
 
 
 def _too_large(limit: int) -> dict[str, Any]:

@@ -1,0 +1,93 @@
+"""The processes behind process tasks: how they are born, and that they end."""
+
+import asyncio
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .sample_tasks import make_app, tasks
+
+ROOT = Path(__file__).parent.parent
+
+
+class Watched:
+    """A process, not necessarily a child, whose end can be awaited."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self._fd = os.pidfd_open(pid)  # readable once it has ended
+        self._ended = asyncio.Event()
+        asyncio.get_running_loop().add_reader(self._fd, self._ended.set)
+
+    async def ended(self) -> None:
+        await self._ended.wait()
+        asyncio.get_running_loop().remove_reader(self._fd)
+        os.close(self._fd)
+
+
+async def test_worker_is_nice_and_leaves_ctrl_c_to_the_server() -> None:
+    own = os.nice(0)
+    async with make_app(TASKS_PROCESS_NICE=3).test_app():
+        described = await (await tasks.submit("describe_process"))
+    assert described["nice"] == min(own + 3, 19)
+    assert described["ignores_ctrl_c"]
+    assert described["pid"] != os.getpid()
+
+
+async def test_worker_that_died_idle_costs_no_task() -> None:
+    async with make_app(TASKS_PROCESSES=1).test_app():
+        described = await (await tasks.submit("describe_process"))
+        worker = Watched(described["pid"])
+        os.kill(worker.pid, signal.SIGKILL)
+        await worker.ended()
+        replaced = await (await tasks.submit("describe_process"))
+        assert replaced["pid"] != worker.pid
+
+
+async def test_workers_end_with_the_app() -> None:
+    async with make_app(TASKS_PROCESSES=1).test_app():
+        described = await (await tasks.submit("describe_process"))
+        worker = Watched(described["pid"])
+    await worker.ended()
+
+
+@pytest.fixture
+def apart() -> Iterator[subprocess.Popen[str]]:
+    """An app in a process of its own."""
+    command = [sys.executable, "-m", "tests.process_parent"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as app:
+        yield app
+        app.kill()
+
+
+def said(app: subprocess.Popen[str]) -> Any:
+    assert app.stdout is not None
+    return json.loads(app.stdout.readline())
+
+
+@pytest.mark.skipif(
+    "forkserver" not in multiprocessing.get_all_start_methods(), reason="there is no fork server"
+)
+def test_worker_is_born_with_the_module_of_its_tasks(apart: subprocess.Popen[str]) -> None:
+    described = said(apart)
+    assert described["loaded_by"] not in (described["pid"], apart.pid)
+
+
+async def test_worker_that_holds_the_gil_dies_with_its_server(apart: subprocess.Popen[str]) -> None:
+    said(apart)
+    busy = Watched(said(apart))
+    try:
+        apart.kill()
+        await busy.ended()
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(busy.pid, signal.SIGKILL)
