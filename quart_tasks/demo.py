@@ -37,7 +37,7 @@ async def index() -> Response:
     """What this is, and what to try first."""
     root = request.url_root
     return Response(
-        f"""Background tasks of a Quart app. See them at {root}tasks/ui, and try:
+        f"""Background tasks of a Quart app. They are at {root}tasks. Try:
 
 curl {root}tasks/types
 curl --json '{{"name": "primes", "args": [1000000000]}}' -H 'Prefer: wait=30' {root}tasks

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 import inspect
 from collections.abc import (
     AsyncGenerator,
@@ -212,9 +213,17 @@ class QuartTasks:
         submission = service.prepare(definition, args, kwargs, options, retry)
         return TaskHandle.of(service, service.runner.submit(submission))
 
+    @overload
     async def submit_many(
-        self, task: Submittable[Any, R] | str, arguments: Iterable[Any], /
-    ) -> list[TaskHandle[R]]:
+        self, task: Submittable[Any, R], arguments: Iterable[Any], /
+    ) -> builtins.list[TaskHandle[R]]: ...
+    @overload
+    async def submit_many(
+        self, task: str, arguments: Iterable[Any], /
+    ) -> builtins.list[TaskHandle[Any]]: ...
+    async def submit_many(
+        self, task: Submittable[Any, Any] | str, arguments: Iterable[Any], /
+    ) -> builtins.list[TaskHandle[Any]]:
         """Run a task once for each list or tuple of arguments: all are accepted or, with an
         error, none."""
         service = self._service()
@@ -253,7 +262,7 @@ class QuartTasks:
         self, *, state: State | None = None, name: str | None = None,
         parent_id: str | None = None, q: str | None = None, limit: int = 50,
         before: str | None = None,
-    ) -> list[Record]:  # fmt: skip
+    ) -> builtins.list[Record]:  # fmt: skip
         """Records, the newest first; the filters are those of `GET /tasks`."""
         filter = Filter(state, name, parent_id, q)
         tasks, _ = self._service().registry.page(filter, limit, before)

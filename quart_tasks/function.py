@@ -117,6 +117,8 @@ class Submittable(Generic[P, R]):
 class TaskFunction(Submittable[P, R], Generic[P, R, C]):
     """A task's function. Called directly it is itself, and no task."""
 
+    __name__: str
+
     def __init__(self, definition: Definition, submitter: Submitter) -> None:
         super().__init__(definition, submitter, NO_OPTIONS, None)
         functools.update_wrapper(self, definition.function)

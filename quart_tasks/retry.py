@@ -30,6 +30,8 @@ class RetryPolicy:
     on: tuple[type[BaseException], ...] = (Exception,)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.retries, int):
+            raise TypeError(f"RetryPolicy: retries is {self.retries!r}, it must be a number.")
         if self.retries < 0:
             raise ValueError(f"RetryPolicy: retries is {self.retries}, it must be 0 or more.")
         for name in ("delay", "factor", "max_delay"):

@@ -174,14 +174,14 @@ async def test_accepted_answers_a_view() -> None:
         assert (record["name"], record["result"]) == ("work", None)
 
 
-NOW = datetime.now(UTC)
+NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
     "options",
     [
         {"delay": -1}, {"delay": "soon"}, {"delay": float("nan")}, {"delay": float("inf")},
-        {"eta": NOW.replace(tzinfo=None)}, {"eta": 5}, {"delay": 1, "eta": NOW},
+        {"eta": NOON.replace(tzinfo=None)}, {"eta": 5}, {"delay": 1, "eta": NOON},
         {"expires": 0}, {"expires": -1}, {"expires": float("nan")},
         {"timeout": 0}, {"timeout": -1}, {"timeout": float("nan")}, {"timeout": float("inf")},
         {"priority": 1.5}, {"retries": -1}, {"retries": "often"}, {"key": ""}, {"key": "k" * 256},

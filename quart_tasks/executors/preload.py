@@ -3,7 +3,8 @@
 `set_forkserver_preload` alone does not do it: the fork server does not get the parent's
 `sys.path` (python/cpython, `forkserver.main` takes and ignores it up to 3.13), and an import
 that raises anything but ImportError ends it. The names come in an environment variable, the
-only way into that process.
+only way into that process. Nothing imports this module: the app's modules import the package, so it
+must be whole when they are imported here.
 """
 
 import importlib
@@ -12,10 +13,10 @@ import os
 import sys
 from contextlib import suppress
 
-VARIABLE = "QUART_TASKS_PRELOAD"
+from quart_tasks.executors.process import PRELOAD_VARIABLE
 
-if VARIABLE in os.environ:
-    wanted = json.loads(os.environ.pop(VARIABLE))
+if PRELOAD_VARIABLE in os.environ:
+    wanted = json.loads(os.environ.pop(PRELOAD_VARIABLE))
     sys.path[:] = wanted["path"]
     for name in wanted["modules"]:
         with suppress(Exception, SystemExit):  # the worker imports it again, and says why not

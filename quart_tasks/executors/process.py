@@ -27,10 +27,13 @@ import msgspec
 
 from ..execution import Outcome, failed
 from ..record import Error, Progress
-from . import preload, process_worker
+from . import process_worker
 from .base import Attempt, Reports
 
 T = TypeVar("T")
+
+PRELOAD_MODULE = "quart_tasks.executors.preload"
+PRELOAD_VARIABLE = "QUART_TASKS_PRELOAD"
 
 _preload_lock = threading.Lock()
 
@@ -279,13 +282,13 @@ def _context(modules: list[str]) -> Any:
         return multiprocessing.get_context("spawn")
     with _preload_lock:
         # Has no effect when a fork server runs already: workers then import for themselves.
-        forkserver.set_forkserver_preload([preload.__name__])
+        forkserver.set_forkserver_preload([PRELOAD_MODULE])
         wanted = [name for name in modules if name != "__main__"]
-        os.environ[preload.VARIABLE] = json.dumps({"path": sys.path, "modules": wanted})
+        os.environ[PRELOAD_VARIABLE] = json.dumps({"path": sys.path, "modules": wanted})
         try:
             forkserver.ensure_running()
         finally:
-            del os.environ[preload.VARIABLE]
+            del os.environ[PRELOAD_VARIABLE]
     return multiprocessing.get_context("forkserver")
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -28,6 +29,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 ROOM = "quart_tasks.room"  # in a socket's scope: the semaphore of messages not yet read
 BODY = "quart_tasks.body"  # in a request's scope: its body
 BODY_SECONDS = 60.0  # to receive it in, which is Quart's default too
+CLOSE_SECONDS = 5.0  # for a client to answer a close
 AHEAD = 4  # messages
 KEPT_HEADERS = {b"allow", b"retry-after", b"www-authenticate"}
 
@@ -101,28 +103,43 @@ class Surface:
         scope["extensions"] = {**(scope.get("extensions") or {}), "websocket.http.response": {}}
         status = 0
         body = bytearray()
+        closed = gone = False  # by the app; by the client
 
         async def bounded_receive() -> Message:
-            message = await receive()
-            if message["type"] == "websocket.receive":
-                # A server may leave one out, where Quart looks it up.
-                message.setdefault("text", None)
-                message.setdefault("bytes", None)
-                await room.acquire()
-            return message
+            nonlocal gone
+            while True:
+                message = await receive()
+                if message["type"] != "websocket.receive":
+                    gone = message["type"] == "websocket.disconnect"
+                    return message
+                if not closed:
+                    await room.acquire()
+                if not closed:  # else nobody reads it any more
+                    # A server may leave one out, where Quart looks it up.
+                    return {"text": None, "bytes": None, **message}
 
         async def refusing_send(message: Message) -> None:
-            nonlocal status
+            nonlocal status, closed
             if message["type"] == "websocket.http.response.start":
                 status = message["status"]
             elif message["type"] == "websocket.http.response.body":
                 body.extend(message.get("body", b""))
                 if not message.get("more_body", False):
+                    closed = True
                     await _refuse(send, status, bytes(body), scope)
             else:
+                if message["type"] == "websocket.close":
+                    closed = True
+                    room.release()  # a receive that waits for room goes on, to the client's close
                 await send(message)
 
         await self._app(scope, bounded_receive, refusing_send)
+        # Hypercorn reads a socket no further while a message waits for the app, and so would
+        # never see the client's end.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                while not gone:
+                    gone = (await receive())["type"] == "websocket.disconnect"
 
 
 def _routed(scope: Scope) -> str | None:
