@@ -66,6 +66,8 @@ class Surface:
         try:
             async with asyncio.timeout(BODY_SECONDS):
                 body = await _read(receive, limit)
+        except _Gone:
+            return
         except TimeoutError:
             await _send_problem(send, problem(408, detail="The body did not come in time."))
             return
@@ -158,15 +160,22 @@ def _routed(scope: Scope) -> str | None:
 
 
 async def _read(receive: Receive, limit: int) -> bytes | None:
-    """The whole body; None if it is longer than `limit`."""
+    """The whole body; None if it is longer than `limit`. Raises _Gone if it breaks off: half a
+    body may be valid JSON too."""
     body = bytearray()
     while True:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            raise _Gone
         body += message.get("body", b"")
         if len(body) > limit:
             return None
-        if not message.get("more_body", False):  # complete, or the client is gone
+        if not message.get("more_body", False):
             return bytes(body)
+
+
+class _Gone(Exception):
+    """The client went away."""
 
 
 def _too_large(limit: int) -> dict[str, Any]:
