@@ -328,6 +328,16 @@ async def test_many_outputs_all_arrive(app: Quart, executor: str) -> None:
     assert await run("counts", executor, 5_000) == [{"n": n} for n in range(5_000)]
 
 
+async def test_the_end_does_not_overtake_large_outputs(app: Quart, executor: str) -> None:
+    for _ in range(10):
+        handle = await submit("yields_texts", executor, 3, 130_000)
+        events = await all_events(handle)
+        assert [len(event.data["value"]) for event in events if event.type == "output"] == [
+            130_000
+        ] * 3
+        assert [len(value) for value in await handle] == [130_000] * 3
+
+
 async def test_outputs_before_a_failure_are_not_lost(app: Quart, executor: str) -> None:
     handle = await submit("counts_then_fails", executor, 3)
     events = await all_events(handle)

@@ -281,6 +281,113 @@ async def test_a_reader_cut_off_between_two_frames_of_a_snapshot_gets_it_again(
     assert sorted(ids) == sorted(handles)
 
 
+# What a reader knows
+
+
+class Reader:
+    """A client that keeps a record of every task it was told of, and is cut off at times."""
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        self.known: dict[str, Frame] = {}
+        self.client: Any = None
+        self.cursor = ""
+        self._snapshot: set[str] = set()
+
+    async def connect(self) -> None:
+        query = {"after": self.cursor} if self.cursor else {}
+        self._snapshot = set()
+        self.client = await self.site.watch("/events", **query)
+
+    async def cut(self) -> None:
+        await self.client.close()
+
+    async def read(self) -> None:
+        frame = await read(self.client)
+        self.cursor = frame["cursor"]
+        if frame["type"] == "snapshot":
+            for record in frame["data"]["tasks"]:
+                self._snapshot.add(record["id"])
+                self._learn(record)
+            if not frame["data"]["more"]:  # it has all that are unfinished
+                gone = [each for each in self.known.values() if not each["finished_at"]]
+                for record in gone:
+                    if record["id"] not in self._snapshot:
+                        del self.known[record["id"]]
+        elif frame["type"] == "state":
+            self._learn(frame["data"])
+        elif frame["type"] == "deleted":
+            self.known.pop(frame["task_id"], None)
+
+    def _learn(self, record: Frame) -> None:
+        before = self.known.get(record["id"])
+        if before is None or sequence(before) < sequence(record):
+            self.known[record["id"]] = record
+
+
+ACTIONS = ["submit", "run", "cancel", "delete", "read all", "read one and break off"]
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    actions=st.lists(st.tuples(st.sampled_from(ACTIONS), st.integers(0, 99)), max_size=30),
+    window=st.sampled_from([0, 5, 1000]),
+)
+def test_a_reader_who_is_cut_off_time_and_again_knows_all_in_the_end(
+    actions: list[tuple[str, int]], window: int
+) -> None:
+    asyncio.run(keep_up(actions, window))
+
+
+async def keep_up(actions: list[tuple[str, int]], window: int) -> None:
+    async with serving(TASKS_EVENT_BUFFER=window) as site:
+        # So many and so large that a snapshot of them takes two frames.
+        waiting = [await echo.with_options(delay=3600).submit("x" * 7000) for _ in range(50)]
+        ended = await run_to_end(*range(3))
+        reader = Reader(site)
+        await reader.connect()
+
+        async def read_all() -> None:
+            last = await echo.with_options(delay=3600).submit()
+            while last.id not in reader.known:
+                await reader.read()
+            waiting.append(last)
+
+        await read_all()
+        for action, number in actions:
+            if action == "submit":
+                waiting.append(await echo.with_options(delay=3600).submit("x" * 7000))
+            elif action == "run":
+                ended += await run_to_end(number)
+            elif action == "cancel" and waiting:
+                handle = waiting.pop(number % len(waiting))
+                await handle.cancel()
+                ended.append(handle.id)
+            elif action == "delete" and ended:
+                await site.delete(ended.pop(number % len(ended)))
+            elif action == "read all":
+                await read_all()
+            elif action == "read one and break off":
+                await reader.cut()
+                await reader.connect()
+                if reader.cursor != await site.cursor():
+                    await reader.read()
+                await reader.cut()
+                await reader.connect()
+        await read_all()
+        await reader.cut()
+
+        there = {each.id: each for each in tasks.list(limit=500)}
+        for id, record in there.items():
+            if not record.finished_at:
+                assert reader.known[id]["cursor"] == record.cursor
+        for id, known in reader.known.items():
+            if id in there:
+                assert (known["state"], known["cursor"]) == (there[id].state, there[id].cursor)
+            else:
+                assert known["finished_at"]  # deleted while the reader was away for too long
+
+
 # Readers that do not read
 
 

@@ -309,6 +309,14 @@ async def test_all_tasks_can_be_narrowed(site: Site, kind: str, query: str, want
     assert [each["task_id"] for each in frames[1:]] == expected
 
 
+async def test_a_task_that_is_asked_for_by_its_id_is_there_though_it_has_ended(site: Site) -> None:
+    first, _ = await run_to_end(1, 2)
+    async with site.watch("/events", id=first) as client:
+        snapshot = await read(client)
+
+    assert [each["id"] for each in snapshot["data"]["tasks"]] == [first]
+
+
 async def test_all_tasks_go_on_without_a_gap_after_a_list(site: Site) -> None:
     await run_to_end(1)
     cursor = await site.cursor()

@@ -74,10 +74,20 @@ class ProcessExecutor:
 
     async def close(self) -> None:
         tasks = [task for _, task in self._running.values()]
-        for slot in self._slots:
-            slot.close()
+        pools = [pool for slot in self._slots if (pool := slot.close()) is not None]
         if tasks:
             await asyncio.wait(tasks, timeout=1.0)
+
+        def join() -> None:
+            for pool in pools:
+                pool.shutdown(wait=True)
+
+        # Their threads are about to end. At the interpreter's own end CPython writes to the
+        # pipe of each that is left, which may be closed by then (concurrent/futures/process.py,
+        # `_python_exit`).
+        with suppress(TimeoutError):
+            async with asyncio.timeout(2.0):
+                await in_thread(join)
 
     def health(self) -> str | None:
         if multiprocessing.current_process().daemon:
@@ -164,10 +174,13 @@ class _Slot:
         if self._worker is not None:
             self._worker.kill()
 
-    def close(self) -> None:
-        if self._worker is not None:
-            self._worker.close()
-            self._worker = None
+    def close(self) -> ProcessPoolExecutor | None:
+        """Let go of the worker; its pool, which has yet to end."""
+        worker, self._worker = self._worker, None
+        if worker is None:
+            return None
+        worker.close()
+        return worker.pool
 
 
 class _Worker:

@@ -475,7 +475,7 @@ def silent(server: Server, path: str, *, upgrade: bool) -> Iterator[socket.socke
 
 
 async def test_a_hundred_open_sockets_do_not_hold_up_the_end(http: aiohttp.ClientSession) -> None:
-    """Thirty WebSockets and thirty SSE streams that read, twenty of each that do not."""
+    """Forty WebSockets and forty SSE streams that read, ten of each that do not."""
     drain = 1
     async with (
         serving(TASKS_DRAIN_TIMEOUT=str(drain)) as server,
@@ -483,16 +483,17 @@ async def test_a_hundred_open_sockets_do_not_hold_up_the_end(http: aiohttp.Clien
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as many,
     ):
         task = await submit(http, server, "countdown", 3600)
-        path = f"/tasks/{task['id']}/events"
-        sockets = [
-            await stack.enter_async_context(many.ws_connect(server.url + path)) for _ in range(30)
-        ]
-        streams = [await stack.enter_async_context(many.get(server.url + path)) for _ in range(30)]
-        for number in range(40):
+        url = f"{server.url}/tasks/{task['id']}/events"
+        sockets = [await stack.enter_async_context(many.ws_connect(url)) for _ in range(40)]
+        streams = [await stack.enter_async_context(many.get(url)) for _ in range(40)]
+        for number in range(20):
             stack.enter_context(silent(server, "/tasks/events", upgrade=number % 2 == 0))
-        # Forty records of 30 KB in three frames each, more than those who do not read take in.
-        bodies = [{"name": "check_links", "args": [["x" * 7000]]} for _ in range(40)]
-        await post(http, f"{server.url}/tasks/batch", {"tasks": bodies})
+        # 30 KB in three frames each: more than the 3 MB that a connection takes in unread.
+        bodies = [{"name": "check_links", "args": [["x" * 7000]]} for _ in range(50)]
+        async with AiohttpWatcher.watching(f"{server.url}/tasks/events") as witness:
+            for _ in range(3):
+                await post(http, f"{server.url}/tasks/batch", {"tasks": bodies})
+                await read(witness, 150)
         ending = asyncio.create_task(server.end(seconds=drain + 10))
         for client in sockets:
             last = json.loads([message.data async for message in client][-1])
@@ -500,6 +501,7 @@ async def test_a_hundred_open_sockets_do_not_hold_up_the_end(http: aiohttp.Clien
         for response in streams:
             assert b"\nevent: bye\n" in await response.read()
         assert await ending == 0
+
     assert "Traceback" not in server.errors, server.errors
 
 
