@@ -31,6 +31,7 @@ class Refused(click.ClickException):
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="quart-tasks-server")
 def cli() -> None:
     """Background tasks native to a Quart app."""
 
@@ -50,7 +51,7 @@ def _address(command: Callable[..., None]) -> Callable[..., None]:
     "--journal",
     metavar="FILE",
     type=click.Path(dir_okay=False),
-    help="Keep accepted tasks in this SQLite file, so that they survive a crash.",
+    help="A journal's SQLite file. Refused: this version has no journal yet.",
 )
 def serve_command(app: str, host: str, port: int, journal: str | None) -> None:
     """Serve a Quart app on Hypercorn.
@@ -123,7 +124,8 @@ def load_app(name: str) -> Quart:
 
 
 def _import(name: str) -> Any:
-    if os.getcwd() not in sys.path:
+    # Not for the demo: its workers would take the package from a clone they are started in.
+    if not name.startswith("quart_tasks.") and os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     try:
         return import_module(name)

@@ -64,6 +64,16 @@ class InvalidArguments(QuartTasksError, ValueError):
             message = "; ".join(f"{pointer}: {detail}" for pointer, detail in self.errors)
         super().__init__(message)
 
+    def at(self, place: str) -> InvalidArguments:
+        """The same error, of arguments that stand at `place` in something larger."""
+        found = self.errors or [("#", str(self))]
+        return InvalidArguments(
+            errors=[
+                (each if each.startswith(place) else place + each.removeprefix("#"), detail)
+                for each, detail in found
+            ]
+        )
+
 
 class QueueFull(QuartTasksError):
     """Too many tasks wait already: submit again later.

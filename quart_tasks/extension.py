@@ -22,10 +22,10 @@ from quart import Quart, current_app, has_app_context
 
 from . import config
 from .definition import NO_OPTIONS, Definition, ExecutorName, Options
-from .exceptions import InvalidDefinition, NotStarted, QuartTasksError
+from .exceptions import InvalidArguments, InvalidDefinition, NotStarted, QuartTasksError
 from .function import Submittable, TaskFunction
 from .handle import TaskHandle
-from .record import Record, State
+from .record import STATES, Record, State
 from .retry import NO_RETRY, RetryPolicy
 from .service import AuthorizeHook, Catalog, Service, in_child
 from .task import Filter
@@ -194,6 +194,12 @@ class QuartTasks:
 
     # -- submitting and asking -------------------------------------------------------------
 
+    @overload
+    async def submit(
+        self, task: Submittable[P, R], /, *args: P.args, **kwargs: P.kwargs
+    ) -> TaskHandle[R]: ...
+    @overload
+    async def submit(self, task: str, /, *args: Any, **kwargs: Any) -> TaskHandle[Any]: ...
     async def submit(
         self, task: Submittable[Any, Any] | str, /, *args: Any, **kwargs: Any
     ) -> TaskHandle[Any]:
@@ -231,11 +237,24 @@ class QuartTasks:
             definition, options, retry = self._catalog.get(task), NO_OPTIONS, None
         else:
             definition, options, retry = task.definition, task.options, task.retry_policy
-        submissions = [
-            service.prepare(definition, tuple(each), {}, options, retry) for each in arguments
-        ]
+        submissions = []
+        for number, each in enumerate(arguments):
+            if not isinstance(each, (list, tuple)):
+                raise InvalidArguments(
+                    errors=[(f"#/tasks/{number}", f"{each!r} is no list or tuple of arguments")]
+                )
+            try:
+                submissions.append(service.prepare(definition, tuple(each), {}, options, retry))
+            except InvalidArguments as error:
+                raise error.at(f"#/tasks/{number}") from None
         return [TaskHandle.of(service, each) for each in service.runner.submit_many(submissions)]
 
+    @overload
+    def submit_sync(
+        self, task: Submittable[P, R], /, *args: P.args, **kwargs: P.kwargs
+    ) -> TaskHandle[R]: ...
+    @overload
+    def submit_sync(self, task: str, /, *args: Any, **kwargs: Any) -> TaskHandle[Any]: ...
     def submit_sync(
         self, task: Submittable[Any, Any] | str, /, *args: Any, **kwargs: Any
     ) -> TaskHandle[Any]:
@@ -264,6 +283,8 @@ class QuartTasks:
         before: str | None = None,
     ) -> builtins.list[Record]:  # fmt: skip
         """Records, the newest first; the filters are those of `GET /tasks`."""
+        if state is not None and state not in STATES:
+            raise InvalidArguments(f"state is {state!r}; it must be one of {', '.join(STATES)}.")
         filter = Filter(state, name, parent_id, q)
         tasks, _ = self._service().registry.page(filter, limit, before)
         return [task.record.plain() for task in tasks]
@@ -293,6 +314,12 @@ class QuartTasks:
         before it closes connections."""
         if (service := self._services.get(app)) is not None:
             await service.close_streams()
+
+    async def drain(self, app: Quart) -> None:
+        """End all tasks, within TASKS_DRAIN_TIMEOUT and a second: for a server to call while it
+        still answers, so that clients are told 503 and may wait for tasks that are ending."""
+        if (service := self._services.get(app)) is not None:
+            await service.drain()
 
     def kill(self, app: Quart) -> None:
         """Cut the wait for running tasks short."""

@@ -321,7 +321,7 @@ class Runner:
         assert run is not None  # noqa: S101 - it is to go on
         pause = run.retry.pause(task.record.attempt - 1)
         logger.warning(
-            "Task %s (%s): attempt %d of %d failed with %s: %s. The next is in %.1f s.",
+            "Task %s (%s): attempt %d of %d failed with %s: %s. The next is in %.2f s.",
             task.record.name, task.record.id, task.record.attempt, task.record.max_attempts,
             error.type, error.message, pause,
         )  # fmt: skip
@@ -397,6 +397,8 @@ class Runner:
                 continue
             if task.record.state != "running":
                 left[task.record.name] = left.get(task.record.name, 0) + 1
+            else:
+                self._log_failure(task.record, _INTERRUPTED)
             if (attempt := task.run.attempt) is not None:
                 attempt.given_up = True
             self._end(task, "failed", error=_INTERRUPTED)

@@ -54,9 +54,9 @@ async def serve(
     `port` 0 takes a free one. `on_listening` is called with the URL (`http://127.0.0.1:8000`)
     once the app answers. Signals are heard in the main thread only.
 
-    The order of the end: the task streams say goodbye and close, requests on their way get
-    `grace` seconds to be answered, what is connected after that is cut, and the running tasks
-    get TASKS_DRAIN_TIMEOUT seconds to finish. A second signal interrupts them, and a third ends
+    The order of the end: the task streams say goodbye and close, running tasks get
+    TASKS_DRAIN_TIMEOUT seconds to finish while the app still answers (submissions with 503),
+    then requests on their way get `grace` seconds, and what is still connected is cut. A second signal interrupts them, and a third ends
     the process; where there are no tasks the second does.
 
     Raises CannotServe for an address that is taken, unknown, or reachable by others while the
@@ -75,9 +75,8 @@ async def serve(
         if on_listening is not None:
             on_listening(listener.url)
         await stop.wait()
-        # Begun before the streams are closed: one whose peer does not read may hold that up.
+        await _drain(app)
         aborting = asyncio.create_task(_abort(listener, requests, grace))
-        await _close_streams(app)
 
     with (
         listen(family, address) as listener,
@@ -150,13 +149,13 @@ def _noting(app: Quart, requests: Requests) -> Callable[..., Awaitable[None]]:
     return noting
 
 
-async def _close_streams(app: Quart) -> None:
+async def _drain(app: Quart) -> None:
     extension = app.extensions.get("QUART_TASKS")
     if extension is not None:
         try:
-            await extension.close_streams(app)
+            await extension.drain(app)
         except Exception:
-            log.exception("The task streams could not be closed; they are cut instead.")
+            log.exception("The tasks could not be ended in order; they are cut off instead.")
 
 
 async def _abort(listener: Listener, requests: Requests, grace: float) -> None:

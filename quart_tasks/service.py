@@ -128,15 +128,20 @@ class Service:
                 async with asyncio.timeout(STREAM_GRACE):
                     await gone.wait()
 
-    async def close(self) -> None:
-        """Shut down in phases: no new tasks, streams end, running tasks get
+    async def drain(self) -> None:
+        """End all tasks in phases: no new ones, streams are sent away, running tasks get
         TASKS_DRAIN_TIMEOUT to end, then are stopped; what is left ends as Interrupted."""
-        await self.close_streams()
+        streams = self.loop.create_task(self.close_streams())
         await self._until_idle(self.config.drain_timeout)
         if self.runner.running():
             self.runner.interrupt()
             await self._until_idle(1.0)
         self.runner.give_up()
+        await streams
+
+    async def close(self) -> None:
+        """Drain, and let go of everything."""
+        await self.drain()
         for lane in self.runner.lanes.values():
             await lane.executor.close()
         if self._http is not None:

@@ -68,7 +68,7 @@ async def test_submit_many_takes_all_in_order() -> None:
 
     async with make_app(tasks).test_app():
         for task in (add, "add", add.with_options(priority=1)):
-            handles = await tasks.submit_many(task, [(1,), [2, 3], (number for number in (4, 5))])
+            handles = await tasks.submit_many(task, [(1,), [2, 3], (4, 5)])
             assert [await handle for handle in handles] == [2, 5, 9]
         assert handles[0].record.priority == 1
         assert await tasks.submit_many(add, []) == []
@@ -84,6 +84,8 @@ async def test_submit_many_takes_none_if_one_does_not_fit() -> None:
     async with make_app(tasks).test_app():
         with pytest.raises(InvalidArguments, match="int"):
             await tasks.submit_many(add, [(1,), ("two",), (3,)])
+        with pytest.raises(InvalidArguments, match="list or tuple"):
+            await tasks.submit_many(add, [(1,), "2"])
         assert tasks.list() == []
 
 
@@ -140,7 +142,7 @@ async def test_submit_sync_is_for_threads_and_sync_views() -> None:
         with pytest.raises(RuntimeError, match="await"):
             tasks.submit_sync(add, 1, 2)
         with pytest.raises(InvalidArguments):
-            await asyncio.to_thread(tasks.submit_sync, add, "one", 2)
+            await asyncio.to_thread(tasks.submit_sync, add, "one", 2)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("synchronously", [False, True])

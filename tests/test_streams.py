@@ -7,6 +7,7 @@ import socket
 import struct
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from typing import Any
 
 import pytest
 import websockets
@@ -281,7 +282,7 @@ async def test_all_tasks_start_with_the_unfinished(site: Site) -> None:
 )
 @pytest.mark.parametrize("kind", ["websocket", "sse"])
 async def test_all_tasks_can_be_narrowed(site: Site, kind: str, query: str, wanted: str) -> None:
-    definitions = {"a": echo, "b": echo, "c": echo, "d": other, "end": flood}
+    definitions: dict[str, Any] = {"a": echo, "b": echo, "c": echo, "d": other, "end": flood}
     waiting = {}
     for letter, definition in definitions.items():
         waiting[letter] = await definition.with_options(delay=3600).submit(*[0] * (letter == "end"))
@@ -345,9 +346,9 @@ async def test_a_thousand_readers_get_one_event_each() -> None:
     app = Quart(__name__)
     tasks.init_app(app)
     async with app.test_app() as running, AsyncExitStack() as stack:
-        clients = []
+        clients: list[Any] = []
         for _ in range(1000):
-            client = running.test_client().websocket("/tasks/events?name=echo")
+            client: Any = running.test_client().websocket("/tasks/events?name=echo")
             clients.append(await stack.enter_async_context(client))
             assert (await clients[-1].receive_json())["type"] == "snapshot"
         await other.submit()
@@ -487,7 +488,7 @@ async def test_a_stream_that_comes_while_draining_is_sent_away() -> None:
         await tasks.close_streams(app)
         for path in ("/tasks/events", f"/tasks/{handle.id}/events"):
             response = await running.test_client().get(path)
-            retry, bye, rest = (await response.get_data()).decode().split("\n\n")
+            retry, bye, rest = (await response.get_data(as_text=True)).split("\n\n")
             assert response.status_code == 200
             assert response.content_type.startswith("text/event-stream")
             assert (retry.partition(": ")[0], rest) == ("retry", "")

@@ -164,8 +164,9 @@ async def serving(**config: Any) -> AsyncIterator[Site]:
     url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     stop = asyncio.Event()
     server = asyncio.create_task(serve(app, port=0, stop=stop, on_listening=url.set_result))
+    either: list[asyncio.Future[Any]] = [url, server]
     try:
-        await asyncio.wait([url, server], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
             yield Site(app, url.result(), stop, http)
     finally:

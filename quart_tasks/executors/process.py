@@ -135,7 +135,10 @@ class _Slot:
         try:
             worker = await self._ready_worker()
         except (BrokenProcessPool, OSError, EOFError) as problem:
-            return f"The worker process could not start ({problem}); see the server's log."
+            return (
+                f"The worker process could not start: {problem} If a script starts this app, it "
+                f"must do so under `if __name__ == '__main__':`, because workers import it."
+            )
         if attempt.stopped:
             return failed(asyncio.CancelledError("stopped before it began"))
         definition = attempt.definition

@@ -59,7 +59,7 @@ async def index(service: Service, owner: str | None) -> Response:
         raise bad_query("state", f"must be one of {', '.join(STATES)}")
     limit = query.get("limit", str(PAGE))
     if not re.fullmatch(r"0*[1-9]\d*", limit, re.ASCII):
-        raise bad_query("limit", "must be a whole number from 1 to 500")
+        raise bad_query("limit", "must be a whole number, 1 or more")
     before = query.get("before") or None
     if before is not None and not re.fullmatch(r"[0-9a-f-]{36}", before):
         raise bad_query("before", "must be the id of a task")

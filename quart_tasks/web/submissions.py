@@ -75,11 +75,7 @@ async def submit_batch(service: Service, items: list[msgspec.Raw]) -> list[Task]
             _check_unique(submission, keys)
             submissions.append(submission)
         except InvalidArguments as error:
-            found = error.errors or [("#", str(error))]
-            errors += [
-                (each if each.startswith(at) else at + each.removeprefix("#"), detail)
-                for each, detail in found
-            ]
+            errors += error.at(at).errors
         except UnknownTask as error:
             errors.append((f"{at}/name", str(error)))
     if errors:
