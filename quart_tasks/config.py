@@ -86,6 +86,8 @@ def _from_text(kind: Any, text: str) -> Any:
 
 
 def _convert(name: str, value: Any, kind: Any) -> Any:
+    if value == "" and name in ("TASKS_TOKEN", "TASKS_JOURNAL"):
+        return None  # an empty token would let everybody pass who sends one
     if isinstance(value, os.PathLike):
         value = os.fspath(value)
     try:

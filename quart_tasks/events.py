@@ -59,18 +59,22 @@ class Event(msgspec.Struct, gc=False):
     size: int = 0  # bytes, about
     last: bool = False  # nothing follows it about this task
     _text: str | None = None
+    _caches: bool = True
 
     @property
     def text(self) -> str:
         """The frame as JSON text."""
-        if self._text is None:
-            frame = Frame(self.type, self.task_id, self.cursor, self.time, self.data)
-            self._text = _encode(frame).decode()
-        return self._text
+        if self._text is not None:
+            return self._text
+        frame = Frame(self.type, self.task_id, self.cursor, self.time, self.data)
+        text = _encode(frame).decode()
+        if self._caches:
+            self._text = text
+        return text
 
     def forget_text(self) -> None:
-        """Encode it anew if it is sent again: the text is as large as the value."""
-        self._text = None
+        """Encode it anew whenever it is still sent: the text is as large as the value."""
+        self._text, self._caches = None, False
 
 
 class EventLog:
@@ -106,6 +110,10 @@ class EventLog:
         if epoch != self.epoch or not (number.isascii() and number.isdigit()) or len(number) > 18:
             return None
         return position if (position := int(number)) <= self.last else None
+
+    def number(self, cursor: str) -> int:
+        """The sequence number in a cursor of this log."""
+        return int(cursor[len(self.epoch) + 1 :])
 
     def keep(self, event: Event) -> None:
         events = self._events

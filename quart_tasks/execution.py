@@ -18,6 +18,7 @@ from .exceptions import InvalidResult
 from .record import Error
 
 MAX_OUTPUT = MAX_FRAME - 1024  # bytes; the rest is for the frame around it
+MAX_OUTPUTS = 250_000  # each takes about 600 bytes beside its value
 YIELD_EVERY = 32  # outputs of an async generator, after which the loop gets a turn
 
 
@@ -76,10 +77,12 @@ def _succeeded(value: Any, limit: int) -> Outcome:
 
 
 def _drain(values: Generator[Any, Any, Any], context: TaskContext, limit: int) -> Outcome:
-    size = 0
+    size = count = 0
     try:
         for value in values:
             size = _output(value, context, size, limit)
+            count += 1
+            _check_count(count)
     finally:
         values.close()
     return Outcome(outputs=True)
@@ -93,9 +96,18 @@ async def _drain_async(
         async for value in values:
             size = _output(value, context, size, limit)
             count += 1
+            _check_count(count)
             if count % YIELD_EVERY == 0:  # a generator that never waits must not hold the loop
                 await asyncio.sleep(0)
     return Outcome(outputs=True)
+
+
+def _check_count(count: int) -> None:
+    if count > MAX_OUTPUTS:
+        raise InvalidResult(
+            f"A task may yield at most {MAX_OUTPUTS:,} values, as each is kept: yield lists of "
+            f"them."
+        )
 
 
 def _output(value: Any, context: TaskContext, size: int, limit: int) -> int:

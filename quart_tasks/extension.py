@@ -239,7 +239,7 @@ class QuartTasks:
             definition, options, retry = task.definition, task.options, task.retry_policy
         submissions = []
         for number, each in enumerate(arguments):
-            if not isinstance(each, (list, tuple)):
+            if isinstance(each, (str, bytes)) or not isinstance(each, Iterable):
                 raise InvalidArguments(
                     errors=[(f"#/tasks/{number}", f"{each!r} is no list or tuple of arguments")]
                 )

@@ -14,6 +14,8 @@ from .registry import Registry
 from .subscriptions import Closed, Subscription
 from .task import Filter, Task
 
+SLICE = 100  # events sent at once
+
 
 async def follow(
     registry: Registry,
@@ -68,15 +70,7 @@ def snapshot(registry: Registry, subscription: Subscription) -> Iterator[Event]:
         ids, names = frozenset(subscription.ids), frozenset(subscription.names)
         filter = Filter(owner=subscription.owner, ids=ids, names=names)
 
-    def records() -> Iterator[Record]:
-        for tasks in registry.walk(filter):
-            for task in tasks:
-                record = task.record
-                asked = record.id in subscription.ids
-                if not record.ended or asked or sequence(record) > since:
-                    yield record
-
-    groups = in_frames(records())
+    groups = in_frames(iter(registry.snapshot(filter, since)))
     group = next(groups)
     for following in groups:
         data = {"tasks": group, "reason": reason, "more": True}
@@ -104,11 +98,13 @@ async def follow_task(
                 return
             if batch is None:
                 batch = opening(registry, task, subscription)
-            for number, event in enumerate(batch):
-                if event.last:  # a slow reader may have a `deleted` waiting behind it
-                    yield batch[: number + 1]
-                    return
-            yield batch
+            for start in range(0, len(batch), SLICE):
+                part = batch[start : start + SLICE]
+                for number, event in enumerate(part):
+                    if event.last:  # a slow reader may have a `deleted` waiting behind it
+                        yield part[: number + 1]
+                        return
+                yield part
     finally:
         registry.subscriptions.close(subscription)
 

@@ -51,6 +51,9 @@ class Lane:
         assert task.run is not None  # noqa: S101 - only unfinished tasks wait
         task.run.ticket = 0
         self.waiting -= 1
+        name, limit = task.run.definition.name, task.run.definition.concurrency
+        if limit is not None and self._running.get(name, 0) < limit:
+            self._unpark(name)  # it may have held the place of the next
         entries = len(self._heap) + sum(map(len, self._parked.values()))
         if entries > 2 * self.waiting + 1000:
             for heap in (self._heap, *self._parked.values()):
@@ -83,14 +86,18 @@ class Lane:
         self.taken -= 1
         if limited:
             self._running[name] -= 1
-            parked = self._parked.get(name)
-            while parked:
-                entry = heapq.heappop(parked)
-                if _waits(entry):
-                    heapq.heappush(self._heap, entry)
-                    break
-            if not parked:
-                self._parked.pop(name, None)
+            self._unpark(name)
+
+    def _unpark(self, name: str) -> None:
+        """Let the next task of a definition wait for a slot again."""
+        parked = self._parked.get(name)
+        while parked:
+            entry = heapq.heappop(parked)
+            if _waits(entry):
+                heapq.heappush(self._heap, entry)
+                break
+        if not parked:
+            self._parked.pop(name, None)
 
 
 def _waits(entry: _Entry) -> bool:

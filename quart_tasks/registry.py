@@ -12,7 +12,7 @@ import msgspec
 from msgspec.structs import replace
 
 from .config import Config
-from .events import Event, EventLog, Output, ProgressData
+from .events import EVENT_COST, Event, EventLog, Output, ProgressData
 from .exceptions import TaskNotFound
 from .execution import Outcome
 from .ids import UUID7, timestamp
@@ -117,7 +117,7 @@ class Registry:
         data = Output(len(task.outputs), value, task.record.attempt)
         event = self._event(task.record, self.log.advance(), "output", data, len(value))
         task.outputs.append(event)
-        task.output_bytes += len(value)
+        task.output_bytes += len(value) + EVENT_COST
         self.log.keep(event)
         self.subscriptions.publish(event)
 
@@ -256,6 +256,12 @@ class Registry:
         id = self._submissions.get(key)
         return None if id is None else self._tasks.get(id)
 
+    def note_submission(self, task: Task, submission: tuple[Any, ...] | None) -> None:
+        """Have an idempotency key give a task that another submission made."""
+        if submission is not None and task.submission is None:
+            task.submission = submission
+            self._submissions[submission[0]] = task.record.id
+
     def children(self, id: str) -> list[Task]:
         return [self._tasks[child] for child in sorted(self._children.get(id, ()))]
 
@@ -285,6 +291,19 @@ class Registry:
             yield tasks
             if before is None:
                 return
+
+    def snapshot(self, filter: Filter, since: int) -> list[Record]:
+        """The records of this moment that a stream begins with: unfinished ones, those that
+        ended after the sequence number `since`, and those asked for by id."""
+        ids = {id for sets in self._sets.values() for state in UNFINISHED for id in sets[state]}
+        for id in reversed(self._ended):
+            if (task := self._tasks.get(id)) is not None:
+                if self.log.number(task.record.cursor) <= since:
+                    break
+                ids.add(id)
+        ids.update(id for id in filter.ids or () if id in self._tasks)
+        records = (self._tasks[id].record for id in sorted(ids))
+        return [record for record in records if filter.matches(record)]
 
     def unfinished(self) -> list[Task]:
         ids = [id for sets in self._sets.values() for state in UNFINISHED for id in sets[state]]

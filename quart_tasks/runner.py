@@ -83,6 +83,7 @@ class Runner:
         if options.key is not None:
             key = (submission.owner, definition.name, options.key)
             if (holder := self._keys.get(key)) is not None:
+                self.registry.note_submission(holder, submission.idempotency)
                 return holder
         delay, scheduled_for = _when(options) if options is not NO_OPTIONS else (0.0, None)
         retry = submission.retry or definition.retry
@@ -120,7 +121,8 @@ class Runner:
     def _follow_parent(self, task: Task, parent_id: str) -> None:
         """A cancel that reached the parent before this child was there reaches it too."""
         with suppress(TaskNotFound):
-            if self.registry.get(parent_id).record.cancel_requested:
+            parent = self.registry.get(parent_id)
+            if parent.run is not None and parent.record.cancel_requested:
                 self.cancel(task)
 
     def cancel(self, task: Task) -> None:
@@ -160,9 +162,13 @@ class Runner:
 
     def _expired(self, task: Task) -> None:
         run = task.run
-        if run is not None and run.attempt is None and task.record.attempt == 0:
-            message = "The task had not started when its time to start (`expires`) was over."
-            self._end(task, "failed", error=Error("TaskExpired", message))
+        if run is None or task.record.attempt:
+            return
+        if run.attempt is not None:  # it has a slot, whose worker is still starting
+            run.attempt.given_up = True
+            self._stop(run.attempt)
+        message = "The task had not started when its time to start (`expires`) was over."
+        self._end(task, "failed", error=Error("TaskExpired", message))
 
     def _timed_out(self, attempt: Attempt) -> None:
         if self._is_current(attempt):
@@ -264,8 +270,9 @@ class Runner:
         run, record = task.run, task.record
         assert run is not None  # noqa: S101 - it is to begin
         attempt = run.attempt = Attempt(
-            task, record.id, record.attempt + 1, run.definition, run.args, run.kwargs
-        )
+            task, record.id, record.attempt + 1, run.definition, run.args, run.kwargs,
+            run.retry.on,
+        )  # fmt: skip
         if lane.executor.stops == "kill":
             attempt.json_args, attempt.json_kwargs = task.value("args"), task.value("kwargs")
         lane.executor.start(attempt)

@@ -56,8 +56,9 @@ async def serve(
 
     The order of the end: the task streams say goodbye and close, running tasks get
     TASKS_DRAIN_TIMEOUT seconds to finish while the app still answers (submissions with 503),
-    then requests on their way get `grace` seconds, and what is still connected is cut. A second signal interrupts them, and a third ends
-    the process; where there are no tasks the second does.
+    then requests on their way get `grace` seconds, and what is still connected is cut. A second
+    signal interrupts the tasks, and a third ends the process; where there are no tasks the
+    second does.
 
     Raises CannotServe for an address that is taken, unknown, or reachable by others while the
     tasks are guarded by neither TASKS_TOKEN nor an authorize hook; InvalidConfig for a bad key;

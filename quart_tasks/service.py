@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
 from quart import Quart
@@ -78,7 +79,7 @@ class Service:
         self.loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
         self.registry = Registry(config)
-        self.runner = Runner(self.registry, self.loop)
+        self.runner = Runner(self.registry, _Timers(self.loop))
         self.started_at = time.monotonic()
         self._http: aiohttp.ClientSession | None = None
         self._lags: deque[float] = deque(maxlen=600)
@@ -282,6 +283,18 @@ class Service:
         if self._process_definitions():
             return self.runner.lanes["process"].executor.health()
         return None
+
+
+class _Timers:
+    """The loop's timers, without the context of the task that happens to set one."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+
+    def call_later(
+        self, delay: float, callback: Callable[..., Any], *args: Any
+    ) -> asyncio.TimerHandle:
+        return self._loop.call_later(delay, callback, *args, context=Context())
 
 
 def in_child() -> None:

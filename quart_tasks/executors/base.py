@@ -21,12 +21,13 @@ class Attempt:
 
     __slots__ = (
         "args", "context", "definition", "given_up", "holds_slot", "json_args", "json_kwargs",
-        "kwargs", "number", "started", "stopped", "task", "task_id", "timed_out", "timer",
+        "kwargs", "number", "retry_on", "started", "stopped", "task", "task_id", "timed_out",
+        "timer",
     )  # fmt: skip
 
     def __init__(
         self, task: Any, task_id: str, number: int, definition: Definition,
-        args: tuple[Any, ...], kwargs: dict[str, Any],
+        args: tuple[Any, ...], kwargs: dict[str, Any], retry_on: tuple[type[BaseException], ...],
     ) -> None:  # fmt: skip
         self.task = task  # the runner's; means nothing to an executor
         self.task_id = task_id
@@ -34,6 +35,7 @@ class Attempt:
         self.definition = definition
         self.args = args
         self.kwargs = kwargs
+        self.retry_on = retry_on
         self.json_args = EMPTY_LIST  # for executors that cannot be given objects
         self.json_kwargs = EMPTY_OBJECT
         self.context: TaskContext | None = None  # where the function runs in this process

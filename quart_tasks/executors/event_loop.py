@@ -33,8 +33,8 @@ class LoopExecutor(OwnedExecutor):
             attempt.task_id, attempt.definition.name, attempt.number, self.name, self._channel,
             attempt,
         )  # fmt: skip
-        enter(context)
         self.reports.started(attempt, self.name)
+        enter(context)
         outcome = await run_async(work, context)
         context.finish()
         return outcome

@@ -10,6 +10,7 @@ from contextvars import Context
 
 from quart import Quart
 
+from ..context import enter
 from ..execution import Outcome, Work, failed
 from .base import Attempt, Reports
 
@@ -56,6 +57,10 @@ class OwnedExecutor:
                     outcome = failed(asyncio.CancelledError("stopped before it began"))
                 else:
                     outcome = await self.run(attempt, self._work(attempt))
+                    # What is logged from here on is not the task's.
+                    enter(None)
+        except asyncio.CancelledError as error:
+            outcome = outcome or failed(error)  # it came when the function had returned
         except BaseException as error:  # noqa: BLE001 - raised by the app's own teardown
             if outcome is None or outcome.error is None:
                 outcome = failed(error)
@@ -66,7 +71,7 @@ class OwnedExecutor:
         definition = attempt.definition
         return Work(
             definition.function, attempt.args, attempt.kwargs, definition.generator, self._limit,
-            definition.retry.on,
+            attempt.retry_on,
         )  # fmt: skip
 
     def health(self) -> str | None:

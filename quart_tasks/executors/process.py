@@ -20,6 +20,7 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
+from contextvars import Context
 from multiprocessing import forkserver
 from typing import Any, ClassVar, Literal, TypeVar
 
@@ -59,7 +60,9 @@ class ProcessExecutor:
 
     def start(self, attempt: Attempt) -> None:
         slot = self._idle.pop()
-        self._running[attempt] = slot, self._loop.create_task(self._run(slot, attempt))
+        # In an empty context: the worker's reader lives in it for as long as the worker.
+        run = self._loop.create_task(self._run(slot, attempt), context=Context())
+        self._running[attempt] = slot, run
 
     def stop(self, attempt: Attempt) -> None:
         if (running := self._running.get(attempt)) is not None:
@@ -74,7 +77,7 @@ class ProcessExecutor:
 
     async def close(self) -> None:
         tasks = [task for _, task in self._running.values()]
-        pools = [pool for slot in self._slots if (pool := slot.close()) is not None]
+        pools = [pool for slot in self._slots if (pool := slot.close(True)) is not None]
         if tasks:
             await asyncio.wait(tasks, timeout=1.0)
 
@@ -114,6 +117,7 @@ class _Slot:
         self._modules = modules
         self._loop = asyncio.get_running_loop()
         self._worker: _Worker | None = None
+        self._closed = False
 
     async def run(self, attempt: Attempt, release: Callable[[Attempt], None]) -> None:
         try:
@@ -146,7 +150,7 @@ class _Slot:
         job: process_worker.Job = (
             module, qualname, attempt.task_id, definition.name, attempt.number,
             bytes(attempt.json_args), bytes(attempt.json_kwargs), self._limit,
-            definition.retry.on,
+            attempt.retry_on,
         )  # fmt: skip
         worker.attempt = attempt
         self._reports.started(attempt, self.name)
@@ -157,7 +161,10 @@ class _Slot:
                 "The process that ran the task died: it was killed, ran out of memory, or "
                 "crashed in native code."
             )
-        await worker.received(reply[0])
+        try:
+            await worker.received(reply[0])
+        except EOFError:
+            return "The process that ran the task lost its connection to the server."
         worker.attempt = None
         _, data, mimetype, outputs, error, retryable = reply
         return Outcome(data, mimetype, outputs, error and Error(*error), retryable)
@@ -169,6 +176,9 @@ class _Slot:
             worker = _Worker(self._reports)
             # Not on the loop: the first start waits until the fork server has its imports.
             await in_thread(lambda: worker.start(self._nice, self._modules))
+            if self._closed:
+                worker.close()
+                raise EOFError("the app has stopped.")
             worker.listen()
             self._worker = worker
         return worker
@@ -177,8 +187,9 @@ class _Slot:
         if self._worker is not None:
             self._worker.kill()
 
-    def close(self) -> ProcessPoolExecutor | None:
+    def close(self, for_good: bool = False) -> ProcessPoolExecutor | None:
         """Let go of the worker; its pool, which has yet to end."""
+        self._closed = for_good
         worker, self._worker = self._worker, None
         if worker is None:
             return None
@@ -224,9 +235,15 @@ class _Worker:
     def alive(self) -> bool:
         """Whether the process is there: one that died idle must not cost a task."""
         self._read()
+        with suppress(PermissionError):  # there, and with rights of its own
+            try:
+                os.kill(self.pid, 0)
+            except ProcessLookupError:  # something that it started may hold its pipe open
+                return False
         return not self._hung_up
 
     def kill(self) -> None:
+        self._hung_up = True  # its end of the pipe may close only after the next attempt began
         with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
 
@@ -242,6 +259,8 @@ class _Worker:
     async def received(self, count: int) -> None:
         """Wait until `count` messages of this attempt have been read."""
         if self._count < count:
+            if self._hung_up:
+                raise EOFError("The worker's pipe has ended.")
             self._expected = count, self._loop.create_future()
             await self._expected[1]
         self._count = 0
@@ -252,8 +271,7 @@ class _Worker:
         except (BlockingIOError, OSError):
             return
         if not data:
-            self._hung_up = True
-            self._loop.remove_reader(self._pipe.fileno())
+            self._hang_up()
             return
         buffer = self._buffer
         buffer += data
@@ -263,11 +281,23 @@ class _Worker:
             if len(buffer) < end:
                 break
             self._count += 1
-            self._deliver(*msgspec.msgpack.decode(buffer[at + 4 : end]))
+            try:
+                self._deliver(*msgspec.msgpack.decode(buffer[at + 4 : end]))
+            except (msgspec.DecodeError, TypeError):  # the task wrote to a pipe not its own
+                self._hang_up()
+                return
             at = end
         del buffer[:at]
         if self._expected is not None and self._count >= self._expected[0]:
             self._expected[1].set_result(None)
+            self._expected = None
+
+    def _hang_up(self) -> None:
+        """Nothing more can be read from this worker."""
+        self._hung_up = True
+        self._loop.remove_reader(self._pipe.fileno())
+        if self._expected is not None:
+            self._expected[1].set_exception(EOFError("The worker's pipe has ended."))
             self._expected = None
 
     def _deliver(self, kind: str, *values: Any) -> None:

@@ -63,9 +63,9 @@ class PipeChannel:
         data = _encode(message)
         data = len(data).to_bytes(4, "big") + data
         with self._writing:
-            self.sent += 1
             while data:  # a pipe takes 64 KiB at once
                 data = data[os.write(self._fd, data) :]
+            self.sent += 1
 
 
 def start(pipe: Connection, lifeline: Connection, nice: int, log_level: int) -> None:

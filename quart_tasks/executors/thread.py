@@ -35,6 +35,7 @@ class ThreadChannel:
         self._reports = reports
         self._adding = threading.Lock()
         self._waiting: list[tuple[Callable[..., Any], tuple[Any, ...]]] = []
+        self._closed = False
         self._room = threading.Event()
         self._room.set()
 
@@ -42,15 +43,26 @@ class ThreadChannel:
         self.post(self._reports.progress, attempt, progress)
 
     def output(self, attempt: Attempt, value: bytes) -> None:
-        self._room.wait()
+        self._wait_for_room()
         self.post(self._reports.output, attempt, value)
 
     def log(self, attempt: Attempt, level: str, logger: str, message: str) -> None:
-        self._room.wait()
+        self._wait_for_room()
         self.post(self._reports.log, attempt, level, logger, message)
 
     def later(self, attempt: Attempt, delay: float, callback: Callable[[], None]) -> None:
         self.post(self._loop.call_later, delay, callback)
+
+    def _wait_for_room(self) -> None:
+        if threading.get_ident() != self._loop_thread:  # only the loop makes room
+            self._room.wait()
+            if self._closed:
+                raise asyncio.CancelledError("The app has stopped.")
+
+    def close(self) -> None:
+        """Let nobody wait any more: the loop is going."""
+        self._closed = True
+        self._room.set()
 
     def post(self, function: Callable[..., Any], *args: Any) -> None:
         """Have the loop call `function`, after all that was posted before. Never waits."""
@@ -61,7 +73,7 @@ class ThreadChannel:
         with self._adding:
             self._waiting.append((function, args))
             waiting = len(self._waiting)
-            if waiting >= MAX_AHEAD:
+            if waiting >= MAX_AHEAD and not self._closed:
                 self._room.clear()
         if waiting == 1:
             with suppress(RuntimeError):  # the loop is closed: nobody listens any more
@@ -96,8 +108,8 @@ class ThreadExecutor(OwnedExecutor):
         context = attempt.context = TaskContext(
             attempt.task_id, attempt.definition.name, attempt.number, self.name, channel, attempt
         )
-        enter(context)
         self.reports.started(attempt, self.name)
+        enter(context)
         returned: asyncio.Future[Outcome] = self.loop.create_future()
         inside = copy_context()  # this task's, with its app context
 
@@ -127,6 +139,7 @@ class ThreadExecutor(OwnedExecutor):
             task.cancel()
         if self.tasks:  # their owners only: the threads go on until they return
             await asyncio.wait(self.tasks.values(), timeout=1.0)
+        self._channel.close()
         for _ in range(self._threads):
             self._jobs.put(None)
 

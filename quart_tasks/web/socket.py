@@ -19,7 +19,8 @@ from .problems import BadRequest, problem_of
 from .streams import ClientDisconnectedError, receive
 from .submissions import MAX_BATCH, decode, submit_batch
 
-Ids = Annotated[list[str], Meta(max_length=10_000)]
+MAX_WATCHED = 10_000
+Ids = Annotated[list[str], Meta(max_length=MAX_WATCHED)]
 
 _encode = msgspec.json.Encoder().encode
 
@@ -67,7 +68,7 @@ class TaskSocket:
         self._begun = False
 
     async def serve(self) -> None:
-        await websocket.accept()
+        """Serve an accepted socket to its end."""
         events = asyncio.create_task(self._send_events())
         commands = asyncio.create_task(self._take_commands())
         try:
@@ -145,6 +146,11 @@ class TaskSocket:
                 if command.after is not None:
                     subscription.begin(command.after)
             change = subscriptions.add
+            watched = len(subscription.ids) + len(subscription.names)
+            if watched + len(command.ids) + len(command.names) > MAX_WATCHED:
+                raise InvalidArguments(
+                    errors=[("#/ids", f"a socket may watch {MAX_WATCHED:,} ids and names, or all")]
+                )
         change(subscription, all=command.all, ids=command.ids, names=command.names)
         return self._service.registry.log.cursor
 
@@ -157,4 +163,5 @@ class TaskSocket:
 
 
 async def commands(service: Service, owner: str | None) -> None:
+    await websocket.accept()
     await TaskSocket(service).serve()
