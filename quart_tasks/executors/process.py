@@ -136,15 +136,6 @@ class _Slot:
         """How the attempt ended, or why it was lost."""
         if multiprocessing.current_process().daemon:
             return failed(RuntimeError(DAEMONIC))
-        try:
-            worker = await self._ready_worker()
-        except (BrokenProcessPool, OSError, EOFError) as problem:
-            return (
-                f"The worker process could not start: {problem} If a script starts this app, it "
-                f"must do so under `if __name__ == '__main__':`, because workers import it."
-            )
-        if attempt.stopped:
-            return failed(asyncio.CancelledError("stopped before it began"))
         definition = attempt.definition
         module, qualname = definition.reference
         job: process_worker.Job = (
@@ -152,15 +143,30 @@ class _Slot:
             bytes(attempt.json_args), bytes(attempt.json_kwargs), self._limit,
             attempt.retry_on,
         )  # fmt: skip
-        worker.attempt = attempt
-        self._reports.started(attempt, self.name)
-        try:
-            reply = await self._loop.run_in_executor(worker.pool, process_worker.run, job)
-        except BrokenProcessPool:
-            return (
-                "The process that ran the task died: it was killed, ran out of memory, or "
-                "crashed in native code."
-            )
+        while True:
+            try:
+                worker = await self._ready_worker()
+            except (BrokenProcessPool, OSError, EOFError) as problem:
+                return (
+                    f"The worker process could not start: {problem} If a script starts this app, "
+                    f"it must do so under `if __name__ == '__main__':`, because workers import it."
+                )
+            if attempt.stopped:
+                return failed(asyncio.CancelledError("stopped before it began"))
+            worker.attempt = attempt
+            worker.jobs += 1
+            self._reports.started(attempt, self.name)
+            try:
+                reply = await self._loop.run_in_executor(worker.pool, process_worker.run, job)
+                break
+            except BrokenProcessPool:
+                if attempt.stopped or worker.begun.value == worker.jobs:
+                    return (
+                        "The process that ran the task died: it was killed, ran out of memory, "
+                        "or crashed in native code."
+                    )
+            # It had died idle, and was not found dead yet: another takes the job.
+            worker.kill()
         try:
             await worker.received(reply[0])
         except EOFError:
@@ -203,6 +209,8 @@ class _Worker:
     def __init__(self, reports: Reports) -> None:
         self.pool: ProcessPoolExecutor
         self.pid = 0
+        self.jobs = 0
+        self.begun: Any = None  # shared with the child: the number of the last job it began
         self.attempt: Attempt | None = None
         self._reports = reports
         self._loop = asyncio.get_running_loop()
@@ -218,10 +226,14 @@ class _Worker:
     def start(self, nice: int, modules: list[str]) -> None:
         """Start the process and wait for it. Raises BrokenProcessPool."""
         context = _context(modules)
+        self.begun = context.RawValue("Q", 0)
         try:
             self.pool = ProcessPoolExecutor(
                 1, context, process_worker.start,
-                (self._child_pipe, self._child_lifeline, nice, logging.getLogger().level),
+                (
+                    self._child_pipe, self._child_lifeline, self.begun, nice,
+                    logging.getLogger().level,
+                ),
             )  # fmt: skip
             self.pid = self.pool.submit(process_worker.ready).result()
         finally:

@@ -31,6 +31,7 @@ Reply = tuple[
     int, bytes | None, str | None, bool, tuple[str, str, str | None] | None, bool
 ]  # fmt: skip
 
+_begun: Any  # shared with the parent: how many jobs have begun
 _channel: PipeChannel
 _lifeline: Connection
 _encode = msgspec.msgpack.Encoder().encode
@@ -68,9 +69,10 @@ class PipeChannel:
             self.sent += 1
 
 
-def start(pipe: Connection, lifeline: Connection, nice: int, log_level: int) -> None:
+def start(pipe: Connection, lifeline: Connection, begun: Any, nice: int, log_level: int) -> None:
     """Set a new worker up."""
-    global _channel, _lifeline
+    global _begun, _channel, _lifeline
+    _begun = begun
     os.setpgid(0, 0)  # so that a kill takes what the task has spawned with it
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server to handle
     _die_with_parent(lifeline)
@@ -117,6 +119,7 @@ def ready() -> int:
 def run(job: Job) -> Reply:
     """Run one attempt."""
     module, qualname, task_id, name, attempt, args, kwargs, limit, retry_on = job
+    _begun.value += 1
     _channel.sent = 0
     context = TaskContext(task_id, name, attempt, "process", _channel)
     try:

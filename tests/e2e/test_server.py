@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -460,6 +461,11 @@ async def forever():
     assert server.end(signal.SIGINT) == (-signal.SIGINT, "", "")
 
 
+def forever(call: Callable[[], object]) -> None:
+    while True:
+        call()
+
+
 def test_a_second_signal_interrupts_the_tasks(start: Start) -> None:
     source = """
 import asyncio
@@ -490,10 +496,11 @@ async def begin():
     server = start(source=source, TASKS_DRAIN_TIMEOUT=str(10 * LIMIT))
     assert [server.get("/begin"), server.says()] == ["submitted", "begun"]
     server.process.send_signal(signal.SIGINT)
-    assert server.says() == "ending"
+    with pytest.raises(urllib.error.HTTPError, match="503"):
+        forever(lambda: server.get("/tasks/health"))  # it answers until the tasks have ended
 
     code, out, err = server.end(signal.SIGINT)
-    assert (code, out) == (0, "interrupted\n")
+    assert (code, out) == (0, "interrupted\nending\n")
     assert "Interrupted" in err
     assert "Traceback" not in err
 
