@@ -6,7 +6,7 @@ import functools
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
 from datetime import datetime
-from typing import Any, Generic, ParamSpec, Protocol, TypedDict, TypeVar
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar
 
 from .definition import NO_OPTIONS, Definition, Options, options_of
 from .exceptions import InvalidArguments
@@ -18,16 +18,6 @@ R = TypeVar("R")
 C = TypeVar("C")  # what a direct call returns: a coroutine, say
 
 IN_FLIGHT = 100  # tasks that `map` keeps unfinished at once
-
-
-class OptionValues(TypedDict, total=False):
-    delay: float | None
-    eta: datetime | None
-    expires: float | None
-    priority: int | None
-    timeout: float | None
-    retries: int | RetryPolicy | None
-    key: str | None
 
 
 class Submitter(Protocol):

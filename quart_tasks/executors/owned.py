@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextvars import Context
 
@@ -29,7 +30,7 @@ class LoopChannel:
         self._loop.call_later(delay, callback)
 
 
-class OwnedExecutor:
+class OwnedExecutor(ABC):
     """The common part of the executors whose code runs in this process."""
 
     name: str
@@ -46,8 +47,9 @@ class OwnedExecutor:
     def start(self, attempt: Attempt) -> None:
         self.tasks[attempt] = self.loop.create_task(self._own(attempt), context=Context())
 
+    @abstractmethod
     async def run(self, attempt: Attempt, work: Work) -> Outcome:
-        raise NotImplementedError
+        """Run the work, in a task of its own with an app context. Raises nothing."""
 
     async def _own(self, attempt: Attempt) -> None:
         outcome: Outcome | None = None
