@@ -23,6 +23,7 @@ class Lane:
         self.executor = executor
         self.taken = 0
         self.abandoned = 0  # attempts given up on, which still run in a slot that was given back
+        self.stuck = 0  # attempts given up on, whose slots could not be given back
         self.waiting = 0
         self._heap: list[_Entry] = []
         self._parked: dict[str, list[_Entry]] = {}

@@ -262,8 +262,8 @@ class Registry:
             task.submission = submission
             self._submissions[submission[0]] = task.record.id
 
-    def children(self, id: str) -> list[Task]:
-        return [self._tasks[child] for child in sorted(self._children.get(id, ()))]
+    def find(self, id: str) -> Task | None:
+        return self._tasks.get(id)
 
     def page(
         self, filter: Filter, limit: int, before: str | None = None

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from weakref import ReferenceType
 
 from .definition import Submission
 from .executors.base import Attempt
 from .retry import RetryPolicy
+
+if TYPE_CHECKING:
+    from .task import Task
 
 
 class Timer(Protocol):
@@ -32,8 +35,8 @@ class Run:
     """What is needed of a task only until it ends."""
 
     __slots__ = (
-        "args", "attempt", "definition", "expiry", "handle", "key", "kwargs", "queued_at",
-        "retry", "ticket", "timeout", "timer", "waiters",
+        "args", "attempt", "children", "definition", "expiry", "handle", "key", "kwargs",
+        "parent", "queued_at", "retry", "ticket", "timeout", "timer", "waiters",
     )  # fmt: skip
 
     def __init__(
@@ -53,3 +56,5 @@ class Run:
         self.expiry: Timer | None = None
         self.handle: ReferenceType[Any] | None = None
         self.waiters: list[Waiter] = []
+        self.parent: Task | None = None  # the nearest unfinished one above
+        self.children: dict[str, Task] = {}  # the unfinished ones below, in their order

@@ -7,22 +7,20 @@ that any order of reports, requests and timers can be tried without a clock or a
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import time
 from collections.abc import Callable
-from contextlib import suppress
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 
-from .definition import NO_OPTIONS, Options, Submission
-from .encoding import EMPTY_LIST, EMPTY_OBJECT
-from .exceptions import Conflict, Draining, QueueFull, TaskNotFound, TaskTimeout
+from . import family
+from .definition import Submission
+from .exceptions import Conflict, Draining, QueueFull, TaskTimeout
 from .execution import Outcome
 from .executors.base import Attempt, Executor
 from .ids import timestamp
+from .intake import key_of, new_task, time_in
 from .lanes import Lane
 from .metrics import Metrics
 from .record import Error, Progress, Record, State
@@ -74,77 +72,53 @@ class Runner:
             )
 
     def _accept(self, submission: Submission) -> Task:
-        definition, options = submission.definition, submission.options
         if submission.idempotency is not None:
             known = self.registry.submitted(submission.idempotency[0])
             if known is not None:  # twice in one batch
                 return known
-        key = None
-        if options.key is not None:
-            key = (submission.owner, definition.name, options.key)
-            if (holder := self._keys.get(key)) is not None:
-                self.registry.note_submission(holder, submission.idempotency)
-                return holder
-        delay, scheduled_for = _when(options) if options is not NO_OPTIONS else (0.0, None)
-        retry = submission.retry or definition.retry
-        if options.retries is not None:
-            retry = dataclasses.replace(retry, retries=options.retries)
-        run = Run(submission, retry, key)
-        record = Record(
-            id=self.registry.new_id(), name=definition.name, executor=definition.executor,
-            state="scheduled" if delay else "queued", max_attempts=retry.retries + 1,
-            priority=definition.priority if options.priority is None else options.priority,
-            key=options.key, parent_id=submission.parent_id, retry_of=submission.retry_of,
-            owner=submission.owner, created_at=timestamp(), scheduled_for=scheduled_for,
-        )  # fmt: skip
-        task = Task(
-            record, run, submission=submission.idempotency, replayable=submission.replayable
-        )
-        if submission.json_args is not EMPTY_LIST or submission.json_kwargs is not EMPTY_OBJECT:
-            task.keep("args", submission.json_args)
-            task.keep("kwargs", submission.json_kwargs)
-        if options is not NO_OPTIONS or submission.retry is not None:
-            task.options = (options, submission.retry)
+        key = key_of(submission)
+        if key is not None and (holder := self._keys.get(key)) is not None:
+            self.registry.note_submission(holder, submission.idempotency)
+            return holder
+        task, delay = new_task(self.registry.new_id(), submission)
+        run = task.run
+        assert run is not None  # noqa: S101 - it is new
         if key is not None:
             self._keys[key] = task
         self.registry.add(task)
-        if options.expires is not None:
-            run.expiry = self._timers.call_later(options.expires, self._expired, task)
+        if submission.options.expires is not None:
+            run.expiry = self._timers.call_later(submission.options.expires, self._expired, task)
         if delay:
             run.timer = self._timers.call_later(delay, self._due, task)
         else:
             self._enqueue(task)
         if submission.parent_id is not None:
-            self._follow_parent(task, submission.parent_id)
+            above = family.join(task, submission.parent_id, self.registry.find)
+            if above is not None and above.record.cancel_requested:
+                self.cancel(task)  # it had reached the parent before this child was there
         return task
-
-    def _follow_parent(self, task: Task, parent_id: str) -> None:
-        """A cancel that reached the parent before this child was there reaches it too."""
-        with suppress(TaskNotFound):
-            parent = self.registry.get(parent_id)
-            if parent.run is not None and parent.record.cancel_requested:
-                self.cancel(task)
 
     def cancel(self, task: Task) -> None:
         """Ask a task and all its unfinished descendants to end; waiting ones do at once."""
-        if task.run is None:
-            return
-        self._cancel_one(task)
-        todo = self.registry.children(task.record.id)
-        while todo:
-            child = todo.pop()
-            if child.run is not None:
-                self._cancel_one(child)
-            todo += self.registry.children(child.record.id)
+        for each in family.with_descendants(task):
+            attempt = self._begun(each)
+            if attempt is None:
+                self._end(each, "cancelled", cancel_requested=True)
+            elif not each.record.cancel_requested:
+                self.registry.change(each, cancel_requested=True)
+                self._stop(attempt)
 
-    def _cancel_one(self, task: Task) -> None:
-        run = task.run
-        assert run is not None  # noqa: S101 - an unfinished task has one
-        if run.attempt is None or run.attempt.given_up:
-            self._end(task, "cancelled", cancel_requested=True)
-        elif not task.record.cancel_requested:
-            self.registry.change(task, cancel_requested=True)
-            self._stop(run.attempt)
+    def _begun(self, task: Task) -> Attempt | None:
+        """The attempt in which a task's function runs. One that is only being started is given
+        up instead: its slot is free as soon as the executor has let go of it."""
+        attempt = task.run.attempt if task.run is not None else None
+        if attempt is None or attempt.given_up:
+            return None
+        if not attempt.started:
+            attempt.given_up = True
+            self._stop(attempt)
+            return None
+        return attempt
 
     def forget(self, task: Task) -> None:
         """Drop an ended task's record. Raises Conflict."""
@@ -161,14 +135,9 @@ class Runner:
             self._enqueue(task)
 
     def _expired(self, task: Task) -> None:
-        run = task.run
-        if run is None or task.record.attempt:
-            return
-        if run.attempt is not None:  # it has a slot, whose worker is still starting
-            run.attempt.given_up = True
-            self._stop(run.attempt)
-        message = "The task had not started when its time to start (`expires`) was over."
-        self._end(task, "failed", error=Error("TaskExpired", message))
+        if task.run is not None and not task.record.attempt and self._begun(task) is None:
+            message = "The task had not started when its time to start (`expires`) was over."
+            self._end(task, "failed", error=Error("TaskExpired", message))
 
     def _timed_out(self, attempt: Attempt) -> None:
         if self._is_current(attempt):
@@ -185,6 +154,8 @@ class Runner:
         if lane.abandoned < self._max_abandoned:
             lane.abandoned += 1
             self._free(lane, attempt)
+        else:
+            lane.stuck += 1
         self._conclude(attempt, Outcome(error=_STOPPED))
         self._dispatch(lane)
 
@@ -235,10 +206,12 @@ class Runner:
 
     def _returned(self, lane: Lane, attempt: Attempt) -> None:
         """An attempt that was given up on has ended after all."""
-        if attempt.holds_slot:
-            self._free(lane, attempt)
-        else:
+        if not attempt.holds_slot:
             lane.abandoned -= 1
+        else:
+            self._free(lane, attempt)
+            if attempt.timed_out:
+                lane.stuck -= 1
         task: Task = attempt.task
         if task.run is not None and task.run.attempt is attempt:  # its retry waited for this
             task.run.attempt = None
@@ -332,7 +305,7 @@ class Runner:
             task.record.name, task.record.id, task.record.attempt, task.record.max_attempts,
             error.type, error.message, pause,
         )  # fmt: skip
-        self.registry.end_attempt(task, error, _in(pause))
+        self.registry.end_attempt(task, error, time_in(pause))
         if not attempt.given_up:
             self._wait(task, pause)
 
@@ -360,6 +333,8 @@ class Runner:
             self.lanes[run.definition.executor].drop(task)
         if run.key is not None:
             del self._keys[run.key]
+        if run.parent is not None or run.children:
+            family.leave(task)
 
     def _ended(self, run: Run, exception: BaseException | None) -> None:
         """Tell those who wait."""
@@ -391,8 +366,7 @@ class Runner:
         """Stop every attempt; those tasks end as Interrupted."""
         self.draining = self.interrupting = True
         for task in self.registry.unfinished():
-            attempt = task.run.attempt if task.run is not None else None
-            if attempt is not None and not attempt.given_up:
+            if (attempt := self._begun(task)) is not None:
                 self._stop(attempt)
 
     def give_up(self) -> None:
@@ -414,7 +388,6 @@ class Runner:
             logger.warning("The server stops. Not run: %s.", names)
 
 
-_EPOCH = datetime.fromtimestamp(0, UTC)
 _STOPPED = Error("CancelledError", "The attempt was stopped.")
 _INTERRUPTED = Error("Interrupted", "The server went away before the task had ended.")
 
@@ -422,17 +395,3 @@ _INTERRUPTED = Error("Interrupted", "The server went away before the task had en
 def _call_once(callbacks: list[Callable[[], None]]) -> None:
     while callbacks:
         callbacks.pop()()
-
-
-def _in(seconds: float) -> str:
-    return timestamp(time.time_ns() + int(seconds * 1e9))
-
-
-def _when(options: Options) -> tuple[float, str | None]:
-    """How many seconds a task has to wait, and until when."""
-    if options.eta is not None:
-        ns = (options.eta - _EPOCH) // timedelta(microseconds=1) * 1000
-        delay = (ns - time.time_ns()) / 1e9
-        return (delay, timestamp(ns)) if delay > 0 else (0.0, None)
-    delay = options.delay or 0.0
-    return delay, _in(delay) if delay else None

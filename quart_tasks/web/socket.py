@@ -95,7 +95,8 @@ class TaskSocket:
         while True:
             message = await receive()
             if isinstance(message, str):
-                message = message.encode()  # its size is in bytes
+                # Its size is in bytes; a lone surrogate is refused with all that is not JSON.
+                message = message.encode("utf-8", "surrogatepass")
             ref = None
             try:
                 limit = self._service.config.max_body_size
