@@ -13,7 +13,7 @@ import os
 import sys
 from contextlib import suppress
 
-from quart_tasks.executors.worker import PRELOAD_VARIABLE
+from quart_tasks.executors.fork_server import PRELOAD_VARIABLE
 
 if PRELOAD_VARIABLE in os.environ:
     wanted = json.loads(os.environ.pop(PRELOAD_VARIABLE))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import faulthandler
 import importlib
 import logging
 import os
 import signal
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -16,7 +18,7 @@ import msgspec
 from ..context import TaskContext, enter, send_to_task
 from ..definition import Definition
 from ..encoding import decode
-from ..execution import Work, failed, run_sync
+from ..execution import Outcome, Work, failed, run_sync
 from ..record import Progress
 
 if os.name == "posix":
@@ -25,11 +27,10 @@ if os.name == "posix":
 # What is run: module, name, task id, name, attempt, args and kwargs as JSON, result limit,
 # exception classes worth a retry.
 Job = tuple[str, str, str, str, int, bytes, bytes, int, tuple[type[BaseException], ...]]
+Description = tuple[str, str, str | None]  # of an error: type, message, traceback
 # What comes back: how many messages went through the pipe before, data, media type, outputs,
-# error (type, message, traceback), retryable.
-Reply = tuple[
-    int, bytes | None, str | None, bool, tuple[str, str, str | None] | None, bool
-]  # fmt: skip
+# error, retryable.
+Reply = tuple[int, bytes | None, str | None, bool, Description | None, bool]
 
 _begun: Any  # shared with the parent: how many jobs have begun
 _channel: PipeChannel
@@ -77,6 +78,8 @@ def start(pipe: Connection, lifeline: Connection, begun: Any, nice: int, log_lev
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server to handle
     _die_with_parent(lifeline)
     os.nice(nice)
+    with suppress(Exception):  # stderr may be closed, or no file
+        faulthandler.enable()  # a crash in native code shows where the task was
     _channel, _lifeline = PipeChannel(pipe), lifeline
     logging.getLogger().setLevel(log_level)
     setattr(logging.Logger, "callHandlers", _hand_over)  # noqa: B010 - of this child alone
@@ -111,9 +114,14 @@ def _watch_parent(lifeline: Connection) -> None:
         os.killpg(0, signal.SIGKILL)
 
 
-def ready() -> int:
-    """The worker's process id, once it is there."""
-    return os.getpid()
+def ready(modules: list[str]) -> tuple[int, Description | None]:
+    """The worker's process id once it is there, and why one of the modules cannot be imported."""
+    try:
+        for module in modules:
+            importlib.import_module(module)
+    except BaseException as error:  # noqa: BLE001 - a module may even call sys.exit()
+        return os.getpid(), _described(failed(error))
+    return os.getpid(), None
 
 
 def run(job: Job) -> Reply:
@@ -133,12 +141,15 @@ def run(job: Job) -> Reply:
     finally:
         context.finish()
         enter(None)
-    error = outcome.error
-    described = None if error is None else (error.type, error.message, error.traceback)
     return (
-        _channel.sent, outcome.data, outcome.mimetype, outcome.outputs, described,
+        _channel.sent, outcome.data, outcome.mimetype, outcome.outputs, _described(outcome),
         outcome.retryable,
     )  # fmt: skip
+
+
+def _described(outcome: Outcome) -> Description | None:
+    error = outcome.error
+    return None if error is None else (error.type, error.message, error.traceback)
 
 
 def _find(module: str, qualname: str) -> Definition:

@@ -3,58 +3,63 @@
 from __future__ import annotations
 
 import asyncio
-import json
+import contextvars
 import logging
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
-from multiprocessing import forkserver
 from typing import Any, TypeVar
 
-import msgspec
-
-from ..record import Progress
 from . import process_worker
 from .base import Attempt, Reports
+from .fork_server import Context, start_method
+from .inbox import Inbox
 
 T = TypeVar("T")
 
-PRELOAD_MODULE = "quart_tasks.executors.preload"
-PRELOAD_VARIABLE = "QUART_TASKS_PRELOAD"
+START_SECONDS = 60.0  # for a worker to come up, with all its imports
+LAST_WORDS_SECONDS = 1.0  # for a dead worker's exit code to arrive
 
-_preload_lock = threading.Lock()
+CRASHES = {"SIGSEGV", "SIGBUS", "SIGABRT", "SIGILL", "SIGFPE"}
+
+
+class CannotStart(Exception):
+    """A worker process did not come up; the message says why, and `details` at length."""
+
+    def __init__(self, message: str, details: str | None = None) -> None:
+        super().__init__(message)
+        self.details = details or message
 
 
 class Worker:
     """A pool of one process, and the parent's side of its pipes."""
 
     def __init__(self, reports: Reports) -> None:
-        self.pool: ProcessPoolExecutor
-        self.pid = 0
+        self.pool: ProcessPoolExecutor | None = None
+        self.pid = 0  # and that of its process group; known once it is up
         self.jobs = 0
         self.begun: Any = None  # shared with the child: the number of the last job it began
-        self.attempt: Attempt | None = None
-        self._reports = reports
+        self._context: Context | None = None
+        self._killed = False
+        self._end: asyncio.Task[None] | None = None
         self._loop = asyncio.get_running_loop()
-        self._buffer = bytearray()
-        self._hung_up = False
-        self._count = 0  # messages of this attempt
-        self._expected: tuple[int, asyncio.Future[None]] | None = None
         # The child's ends are given to it when it starts. While the parent lives it holds
         # the other end of the lifeline, and never writes to it.
-        self._pipe, self._child_pipe = multiprocessing.Pipe(duplex=False)
+        pipe, self._child_pipe = multiprocessing.Pipe(duplex=False)
+        self._inbox = Inbox(pipe, reports)
         self._child_lifeline, self._lifeline = multiprocessing.Pipe(duplex=False)
 
     def start(self, nice: int, modules: list[str]) -> None:
-        """Start the process and wait for it. Raises BrokenProcessPool."""
-        context = _context(modules)
-        self.begun = context.RawValue("Q", 0)
+        """Start the process and wait for it; blocks. Raises CannotStart."""
         try:
+            context: Any = Context(start_method(modules))
+            self._context = context
+            self.begun = context.RawValue("Q", 0)
             self.pool = ProcessPoolExecutor(
                 1, context, process_worker.start,
                 (
@@ -62,119 +67,94 @@ class Worker:
                     logging.getLogger().level,
                 ),
             )  # fmt: skip
-            self.pid = self.pool.submit(process_worker.ready).result()
+            pid, problem = self.pool.submit(process_worker.ready, modules).result(START_SECONDS)
+        except TimeoutError:
+            self.kill()
+            raise CannotStart(
+                f"It had not come up after {START_SECONDS:g} s: what it imports takes too long."
+            ) from None
+        except (BrokenProcessPool, OSError, EOFError) as error:
+            raise CannotStart(
+                f"It ended before it had come up ({error}); what it said is on stderr. A script "
+                f"that starts this app must do so under `if __name__ == '__main__':`, because "
+                f"workers import it."
+            ) from None
         finally:
             self._child_pipe.close()
             self._child_lifeline.close()
+        if problem is not None:
+            kind, message, traceback = problem
+            raise CannotStart(f"It cannot import the app's tasks ({kind}: {message}).", traceback)
+        self.pid = pid
 
     def listen(self) -> None:
-        os.set_blocking(self._pipe.fileno(), False)
-        self._loop.add_reader(self._pipe.fileno(), self._read)
+        """Begin to read what the worker says; on the loop."""
+        self._inbox.open()
+
+    @property
+    def attempt(self) -> Attempt | None:
+        """The one that the worker runs."""
+        return self._inbox.attempt
 
     def alive(self) -> bool:
         """Whether the process is there: one that died idle must not cost a task."""
-        self._read()
         with suppress(PermissionError):  # there, and with rights of its own
             try:
                 os.kill(self.pid, 0)
             except ProcessLookupError:  # something that it started may hold its pipe open
                 return False
-        return not self._hung_up
+        return not self._killed and self._inbox.connected()
 
     def kill(self) -> None:
-        self._hung_up = True  # its end of the pipe may close only after the next attempt began
-        with suppress(ProcessLookupError):
-            os.killpg(self.pid, signal.SIGKILL)
-
-    def close(self) -> None:
+        """Kill the process and all of its process group."""
+        self._killed = True  # its pipe may close only after the next attempt began
         if self.pid:
-            self.kill()
-        with suppress(OSError):
-            self._loop.remove_reader(self._pipe.fileno())
-        self._pipe.close()
+            with suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
+        elif self._context is not None:
+            with suppress(AttributeError, ProcessLookupError):  # it is still coming up, or not yet
+                self._context.process.kill()
+
+    def close(self) -> asyncio.Task[None]:
+        """Let go of it; the task ends once it is gone."""
+        self.kill()
+        self._inbox.close()
         self._lifeline.close()
-        self.pool.shutdown(wait=False, cancel_futures=True)
+        self._end = self._loop.create_task(in_thread(self._collect), context=contextvars.Context())
+        return self._end
 
-    async def received(self, count: int) -> None:
-        """Wait until `count` messages of this attempt have been read."""
-        if self._count < count:
-            if self._hung_up:
-                raise EOFError("The worker's pipe has ended.")
-            self._expected = count, self._loop.create_future()
-            await self._expected[1]
-        self._count = 0
+    def _collect(self) -> None:
+        if self.pool is not None:
+            self.pool.shutdown(wait=True, cancel_futures=True)
 
-    def _read(self) -> None:
-        try:
-            data = os.read(self._pipe.fileno(), 65536)
-        except (BlockingIOError, OSError):
-            return
-        if not data:
-            self._hang_up()
-            return
-        buffer = self._buffer
-        buffer += data
-        at = 0
-        while len(buffer) - at >= 4:
-            end = at + 4 + int.from_bytes(buffer[at : at + 4], "big")
-            if len(buffer) < end:
-                break
-            self._count += 1
-            try:
-                self._deliver(*msgspec.msgpack.decode(buffer[at + 4 : end]))
-            except (msgspec.DecodeError, TypeError):  # the task wrote to a pipe not its own
-                self._hang_up()
-                return
-            at = end
-        del buffer[:at]
-        if self._expected is not None and self._count >= self._expected[0]:
-            self._expected[1].set_result(None)
-            self._expected = None
+    async def run(self, attempt: Attempt, job: process_worker.Job) -> process_worker.Reply:
+        """Run an attempt to its end. Raises BrokenProcessPool when the process has died,
+        EOFError when it can no longer be heard."""
+        self._inbox.attempt = attempt
+        self.jobs += 1
+        reply = await self._loop.run_in_executor(self.pool, process_worker.run, job)
+        await self._inbox.received(reply[0])
+        self._inbox.attempt = None
+        return reply
 
-    def _hang_up(self) -> None:
-        """Nothing more can be read from this worker."""
-        self._hung_up = True
-        self._loop.remove_reader(self._pipe.fileno())
-        if self._expected is not None:
-            self._expected[1].set_exception(EOFError("The worker's pipe has ended."))
-            self._expected = None
-
-    def _deliver(self, kind: str, *values: Any) -> None:
-        attempt = self.attempt
-        if attempt is None:
-            return
-        if kind == "progress":
-            self._reports.progress(attempt, Progress(*values))
-        elif kind == "output":
-            self._reports.output(attempt, *values)
-        else:
-            self._reports.log(attempt, *values)
-            _log_here(*values)
-
-
-def _log_here(level: str, name: str, message: str) -> None:
-    """Show a child's log line in this process's log too."""
-    logger = logging.getLogger(name)
-    number = logging.getLevelNamesMapping().get(level, logging.INFO)
-    if logger.isEnabledFor(number):
-        logger.handle(logger.makeRecord(name, number, "", 0, message, (), None))
-
-
-def _context(modules: list[str]) -> Any:
-    """The way processes are started: from a fork server that has imported `modules`. Never a
-    fork of this process, whose threads may hold locks."""
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    with _preload_lock:
-        # Has no effect when a fork server runs already: workers then import for themselves.
-        forkserver.set_forkserver_preload([PRELOAD_MODULE])
-        wanted = [name for name in modules if name != "__main__"]
-        os.environ[PRELOAD_VARIABLE] = json.dumps({"path": sys.path, "modules": wanted})
-        try:
-            forkserver.ensure_running()
-        finally:
-            del os.environ[PRELOAD_VARIABLE]
-    return multiprocessing.get_context("forkserver")
+    async def last_words(self) -> str:
+        """How it died, once it was let go of: "was killed by SIGKILL …"."""
+        if self._end is not None:  # before that two threads would fetch the exit code
+            await asyncio.wait([self._end], timeout=LAST_WORDS_SECONDS)
+        process = self._context.process if self._context is not None else None
+        code = None if process is None else process.exitcode
+        if code is None:
+            return "died."
+        if code >= 0:
+            return f"ended itself with exit code {code}, as `os._exit({code})` does."
+        with suppress(ValueError):
+            name = signal.Signals(-code).name
+            if name == "SIGKILL":
+                return "was killed by SIGKILL, as the system does when memory has run out."
+            if name in CRASHES:
+                return f"died of {name}: it crashed in native code, which stderr may tell more of."
+            return f"was killed by {name}."
+        return f"was killed by signal {-code}."
 
 
 async def in_thread(function: Callable[[], T]) -> T:
