@@ -28,6 +28,7 @@ from .handle import TaskHandle
 from .record import STATES, Record, State
 from .retry import NO_RETRY, RetryPolicy
 from .service import AuthorizeHook, Catalog, Service, in_child
+from .shutdown import patient
 from .task import Filter
 from .web.blueprint import blueprint
 from .web.surface import Surface
@@ -91,6 +92,7 @@ class QuartTasks:
             app.register_blueprint(blueprint(lambda: self._service(app), prefix))
             surface = Surface(app.asgi_app, prefix, lambda: self._max_body(app))  # type: ignore[arg-type]
             app.asgi_app = surface  # type: ignore[method-assign, assignment]
+        app.test_app_class = patient(app.test_app_class)
         app.before_serving(partial(self._open, app))
         app.after_serving(partial(self._close, app))
 
@@ -313,15 +315,15 @@ class QuartTasks:
         """Take no more tasks, say `bye` on every stream and close it. For a server to call
         before it closes connections."""
         if (service := self._services.get(app)) is not None:
-            await service.close_streams()
+            await service.shutdown.leave()
 
     async def drain(self, app: Quart) -> None:
         """End all tasks, within TASKS_DRAIN_TIMEOUT and a second: for a server to call while it
         still answers, so that clients are told 503 and may wait for tasks that are ending."""
         if (service := self._services.get(app)) is not None:
-            await service.drain()
+            await service.shutdown.run()
 
-    def kill(self, app: Quart) -> None:
-        """Cut the wait for running tasks short."""
+    def hurry(self, app: Quart) -> None:
+        """Wait for no task any more: for a server that is told a second time to end."""
         if (service := self._services.get(app)) is not None:
-            service.kill()
+            service.shutdown.hurry()

@@ -24,7 +24,7 @@ import hypercorn.asyncio
 import hypercorn.config
 from quart import Quart
 
-from . import config
+from . import config, shutdown
 from .connections import BACKLOG, CannotServe, Listener, listen, patched_websockets, resolve
 
 __all__ = ["CannotServe", "serve"]
@@ -44,7 +44,7 @@ async def serve(
     port: int = 8000,
     *,
     stop: asyncio.Event | None = None,
-    grace: float = 1.0,
+    grace: float = shutdown.ANSWER,
     on_listening: Callable[[str], object] | None = None,
 ) -> None:
     """Serve `app` until SIGINT or SIGTERM, or until `stop` is set; then end it in order.
@@ -54,17 +54,16 @@ async def serve(
     `port` 0 takes a free one. `on_listening` is called with the URL (`http://127.0.0.1:8000`)
     once the app answers. Signals are heard in the main thread only.
 
-    The order of the end: the task streams say goodbye and close, running tasks get
-    TASKS_DRAIN_TIMEOUT seconds to finish while the app still answers (submissions with 503),
-    then requests on their way get `grace` seconds, and what is still connected is cut. A second
-    signal interrupts the tasks, and a third ends the process; where there are no tasks the
-    second does.
+    The order of the end is that of `quart_tasks.shutdown`: running tasks get TASKS_DRAIN_TIMEOUT
+    seconds to end while the app still answers, then requests on their way get `grace` seconds,
+    and what is still connected is cut. A second signal ends all waiting, and a third the process;
+    where there are no tasks the second does.
 
     Raises CannotServe for an address that is taken, unknown, or reachable by others while the
     tasks are guarded by neither TASKS_TOKEN nor an authorize hook; InvalidConfig for a bad key;
     Hypercorn's LifespanFailureError if the app's own start or end raised, which Quart has logged.
     """
-    stop = stop or asyncio.Event()
+    stop, hurry = stop or asyncio.Event(), asyncio.Event()
     settings = config.load(app.config) if "QUART_TASKS" in app.extensions else None
     family, address = resolve(host, port)
     _refuse_unguarded(app, settings, address[0])
@@ -77,11 +76,11 @@ async def serve(
             on_listening(listener.url)
         await stop.wait()
         await _drain(app)
-        aborting = asyncio.create_task(_abort(listener, requests, grace))
+        aborting = asyncio.create_task(_abort(listener, requests, hurry, grace))
 
     with (
         listen(family, address) as listener,
-        _signals(app, stop),
+        _signals(app, stop, hurry),
         _switch_interval(),
         patched_websockets(),
     ):
@@ -116,7 +115,7 @@ class _Config(hypercorn.config.Config):
         if settings is not None:
             self.websocket_max_message_size = settings.max_body_size
             # What Hypercorn allows by itself stays for the app's own `after_serving`.
-            self.shutdown_timeout += settings.drain_timeout
+            self.shutdown_timeout += settings.drain_timeout + shutdown.ALL
 
     def create_sockets(self) -> hypercorn.config.Sockets:
         return hypercorn.config.Sockets([], [self._listener], [])
@@ -159,13 +158,16 @@ async def _drain(app: Quart) -> None:
             log.exception("The tasks could not be ended in order; they are cut off instead.")
 
 
-async def _abort(listener: Listener, requests: Requests, grace: float) -> None:
-    """After `grace` seconds cut what is still connected, until cancelled.
+async def _abort(
+    listener: Listener, requests: Requests, hurry: asyncio.Event, grace: float
+) -> None:
+    """After `grace` seconds, or in a hurry, cut what is still connected, until cancelled.
 
     Hypercorn waits for every connection before the app may end: for ever from Python 3.12 on
     (hypercorn #308).
     """
-    await asyncio.sleep(grace)
+    with suppress(TimeoutError):
+        await asyncio.wait_for(hurry.wait(), grace)
     async with asyncio.TaskGroup() as readers:
         while True:
             # A write that waits for a peer that does not read fails now, and a read ends. Told of
@@ -173,7 +175,7 @@ async def _abort(listener: Listener, requests: Requests, grace: float) -> None:
             for connection in list(listener.connections):
                 with suppress(OSError):
                     connection.shutdown(socket.SHUT_RDWR)
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(0.1)
             # Where a handler does not receive, Hypercorn has stopped reading and cannot see the
             # end. So that handler goes, and what was meant for it is dropped.
             while requests:
@@ -189,22 +191,23 @@ async def _drop(receive: Receive) -> None:
 
 
 @contextmanager
-def _signals(app: Quart, stop: asyncio.Event) -> Iterator[None]:
-    """The first SIGINT or SIGTERM sets `stop`, the next has running tasks interrupted, and one
-    more ends the process; without tasks the second does.
+def _signals(app: Quart, stop: asyncio.Event, hurry: asyncio.Event) -> Iterator[None]:
+    """The first SIGINT or SIGTERM sets `stop`, the next `hurry`, and one more ends the process;
+    without tasks the second does.
 
     Not with `loop.add_signal_handler`: the last one has to work while the loop is stuck.
     """
     loop = asyncio.get_running_loop()
     extension = app.extensions.get("QUART_TASKS")
-    steps: list[Callable[[], object]] = [stop.set]
+    steps: list[list[Callable[[], object]]] = [[stop.set]]
     if extension is not None:
-        steps.append(partial(extension.kill, app))
+        steps.append([partial(extension.hurry, app), hurry.set])
     server = os.getpid()
 
     def handle(number: int, frame: FrameType | None) -> None:
         if steps and os.getpid() == server:  # a child that the app forks has this handler too
-            loop.call_soon_threadsafe(steps.pop(0))
+            for step in steps.pop(0):
+                loop.call_soon_threadsafe(step)
         else:
             # By the signal itself: no thread is waited for, and the parent sees what happened.
             signal.signal(number, signal.SIG_DFL)

@@ -10,12 +10,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
 from quart import Quart
 
+from . import shutdown
 from .config import Config
 from .context import capture_logs, current_task
 from .definition import NO_OPTIONS, Definition, Options, Submission, prepare
@@ -29,6 +29,7 @@ from .record import STATES
 from .registry import Registry
 from .retry import RetryPolicy
 from .runner import Runner
+from .shutdown import Shutdown
 from .task import Task
 
 if TYPE_CHECKING:
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("quart_tasks")
 
-STREAM_GRACE = 1.0  # seconds that a stream has to say bye
 TICK = 0.1  # seconds between two looks at the loop's lag and at what is too old
 AuthorizeHook = Callable[[str, str | None, "Record | None"], Awaitable[str | None]]
 
@@ -80,11 +80,11 @@ class Service:
         self._thread = threading.get_ident()
         self.registry = Registry(config)
         self.runner = Runner(self.registry, _Timers(self.loop))
+        self.shutdown = Shutdown(self.runner, self.registry.subscriptions, config.drain_timeout)
         self.started_at = time.monotonic()
         self._http: aiohttp.ClientSession | None = None
         self._lags: deque[float] = deque(maxlen=600)
         self._tick: asyncio.TimerHandle | None = None
-        self._quiet = asyncio.Event()
 
     # -- start and stop --------------------------------------------------------------------
 
@@ -116,52 +116,15 @@ class Service:
                 "worker, or `quart-tasks serve`."
             )
 
-    async def close_streams(self) -> None:
-        """Take no more tasks, and send every stream away; returns when they are gone, or
-        those that do not read after STREAM_GRACE."""
-        self.runner.draining = True
-        subscriptions = self.registry.subscriptions
-        subscriptions.close_all()
-        if len(subscriptions):
-            gone = asyncio.Event()
-            subscriptions.when_empty = gone.set
-            with suppress(TimeoutError):
-                async with asyncio.timeout(STREAM_GRACE):
-                    await gone.wait()
-
-    async def drain(self) -> None:
-        """End all tasks in phases: no new ones, streams are sent away, running tasks get
-        TASKS_DRAIN_TIMEOUT to end, then are stopped; what is left ends as Interrupted."""
-        streams = self.loop.create_task(self.close_streams())
-        await self._until_idle(self.config.drain_timeout)
-        if self.runner.running():
-            self.runner.interrupt()
-            await self._until_idle(1.0)
-        self.runner.give_up()
-        await streams
-
     async def close(self) -> None:
-        """Drain, and let go of everything."""
-        await self.drain()
-        for lane in self.runner.lanes.values():
-            await lane.executor.close()
+        """End all tasks, and let go of everything."""
+        await self.shutdown.run()
+        closing = (lane.executor.close(shutdown.CLOSE) for lane in self.runner.lanes.values())
+        await asyncio.gather(*closing)
         if self._http is not None:
             await self._http.close()
         if self._tick is not None:
             self._tick.cancel()
-
-    def kill(self) -> None:
-        """Cut the drain short."""
-        self._quiet.set()
-
-    async def _until_idle(self, timeout: float) -> None:
-        """Wait until no attempt runs, or someone is in a hurry."""
-        if self.runner.running():
-            self.runner.when_quiet.append(self._quiet.set)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(timeout):
-                    await self._quiet.wait()
-            self._quiet.clear()
 
     def _schedule_tick(self, due: float) -> None:
         lag = self.loop.time() - due
@@ -280,6 +243,12 @@ class Service:
         """Why this server cannot do all that it should, or None."""
         if self.runner.draining:
             return "draining: the server is shutting down"
+        if stuck := self.runner.lanes["thread"].stuck:
+            return (
+                f"{stuck} of {self.config.threads} slots for threads are held by tasks past their "
+                f"timeout, as {self.config.max_abandoned_threads} others "
+                f"(TASKS_MAX_ABANDONED_THREADS) run on already: a thread cannot be stopped."
+            )
         if self._process_definitions():
             return self.runner.lanes["process"].executor.health()
         return None

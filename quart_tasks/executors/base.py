@@ -75,8 +75,9 @@ class Executor(Protocol):
     def stop(self, attempt: Attempt) -> None:
         """Stop it as far as that can be; its end is still reported."""
 
-    async def close(self) -> None:
-        """Let go of everything. No attempt runs any more, or each was stopped."""
+    async def close(self, timeout: float) -> None:
+        """Let go of everything, in at most `timeout` seconds. No attempt runs any more, or each
+        was stopped."""
 
     def health(self) -> str | None:
         """Why nothing can be run, if so."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import ClassVar, Literal
 
 from quart import Quart
@@ -38,9 +37,3 @@ class LoopExecutor(OwnedExecutor):
         outcome = await run_async(work, context)
         context.finish()
         return outcome
-
-    async def close(self) -> None:
-        for task in self.tasks.values():
-            task.cancel()
-        if self.tasks:  # one that swallows its cancellation is left behind
-            await asyncio.wait(self.tasks.values(), timeout=1.0)

@@ -76,5 +76,11 @@ class OwnedExecutor(ABC):
             attempt.retry_on,
         )  # fmt: skip
 
+    async def close(self, timeout: float) -> None:
+        for task in self.tasks.values():
+            task.cancel()
+        if self.tasks:  # one that swallows its cancellation is left behind
+            await asyncio.wait(self.tasks.values(), timeout=timeout)
+
     def health(self) -> str | None:
         return None

@@ -16,8 +16,6 @@ from typing import ClassVar, Literal
 from .base import Attempt, Reports
 from .slot import DAEMONIC, Slot
 
-CLOSE_SECONDS = 0.5  # for killed workers to be gone
-
 __all__ = ["DAEMONIC", "ProcessExecutor"]
 
 
@@ -61,14 +59,14 @@ class ProcessExecutor:
         else:
             self._reports.ended(attempt, outcome)
 
-    async def close(self) -> None:
+    async def close(self, timeout: float) -> None:
         # The pools' threads end with them. At the interpreter's own end CPython writes to the
         # pipe of each that is left, which may be closed by then
         # (concurrent/futures/process.py, `_python_exit`).
         ends = {end for slot in self._slots for end in slot.close()}
         ends.update(task for _, task in self._running.values())
         if ends:
-            await asyncio.wait(ends, timeout=CLOSE_SECONDS)
+            await asyncio.wait(ends, timeout=timeout)
 
     def health(self) -> str | None:
         if multiprocessing.current_process().daemon:

@@ -134,11 +134,8 @@ class ThreadExecutor(OwnedExecutor):
             ).start()
         self._jobs.put(job)
 
-    async def close(self) -> None:
-        for task in self.tasks.values():
-            task.cancel()
-        if self.tasks:  # their owners only: the threads go on until they return
-            await asyncio.wait(self.tasks.values(), timeout=1.0)
+    async def close(self, timeout: float) -> None:
+        await super().close(timeout)  # the tasks that wait; their threads go on until they return
         self._channel.close()
         for _ in range(self._threads):
             self._jobs.put(None)
