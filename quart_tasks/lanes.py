@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from itertools import count
 
-from .executors.base import Executor
+from .executors.base import Attempt, Executor
 from .task import Task
 
 _Entry = tuple[int, int, Task]
@@ -23,7 +23,7 @@ class Lane:
         self.executor = executor
         self.taken = 0
         self.abandoned = 0  # attempts given up on, which still run in a slot that was given back
-        self.stuck = 0  # attempts given up on, whose slots could not be given back
+        self.stuck: list[Attempt] = []  # given up on too, while there were too many of them
         self.waiting = 0
         self._heap: list[_Entry] = []
         self._parked: dict[str, list[_Entry]] = {}

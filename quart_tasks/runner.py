@@ -152,12 +152,16 @@ class Runner:
         lane = self.lanes[attempt.definition.executor]
         attempt.given_up = True
         if lane.abandoned < self._max_abandoned:
-            lane.abandoned += 1
-            self._free(lane, attempt)
+            self._abandon(lane, attempt)
         else:
-            lane.stuck += 1
+            lane.stuck.append(attempt)
         self._conclude(attempt, Outcome(error=_STOPPED))
         self._dispatch(lane)
+
+    def _abandon(self, lane: Lane, attempt: Attempt) -> None:
+        self._free(lane, attempt)
+        attempt.abandoned = True
+        lane.abandoned += 1
 
     # -- reports ---------------------------------------------------------------------------
 
@@ -206,12 +210,15 @@ class Runner:
 
     def _returned(self, lane: Lane, attempt: Attempt) -> None:
         """An attempt that was given up on has ended after all."""
-        if not attempt.holds_slot:
-            lane.abandoned -= 1
-        else:
+        if attempt in lane.stuck:
+            lane.stuck.remove(attempt)
+        if attempt.holds_slot:
             self._free(lane, attempt)
-            if attempt.timed_out:
-                lane.stuck -= 1
+        elif attempt.abandoned:
+            attempt.abandoned = False
+            lane.abandoned -= 1
+            if lane.stuck:
+                self._abandon(lane, lane.stuck.pop(0))
         task: Task = attempt.task
         if task.run is not None and task.run.attempt is attempt:  # its retry waited for this
             task.run.attempt = None
@@ -382,6 +389,8 @@ class Runner:
                 self._log_failure(task.record, _INTERRUPTED)
             if (attempt := task.run.attempt) is not None:
                 attempt.given_up = True
+                if attempt.timer is not None:
+                    attempt.timer.cancel()
             self._end(task, "failed", error=_INTERRUPTED)
         if left:
             names = ", ".join(f"{number} of {name}" for name, number in left.items())

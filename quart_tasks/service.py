@@ -243,11 +243,11 @@ class Service:
         """Why this server cannot do all that it should, or None."""
         if self.runner.draining:
             return "draining: the server is shutting down"
-        if stuck := self.runner.lanes["thread"].stuck:
+        if stuck := len(self.runner.lanes["thread"].stuck):
             return (
                 f"{stuck} of {self.config.threads} slots for threads are held by tasks past their "
-                f"timeout, as {self.config.max_abandoned_threads} others "
-                f"(TASKS_MAX_ABANDONED_THREADS) run on already: a thread cannot be stopped."
+                f"timeout, which cannot be stopped; {self.config.max_abandoned_threads} others "
+                f"(TASKS_MAX_ABANDONED_THREADS) run on already."
             )
         if self._process_definitions():
             return self.runner.lanes["process"].executor.health()

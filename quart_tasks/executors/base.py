@@ -20,9 +20,9 @@ class Attempt:
     """One run of one task's function."""
 
     __slots__ = (
-        "args", "context", "definition", "given_up", "holds_slot", "json_args", "json_kwargs",
-        "kwargs", "number", "retry_on", "started", "stopped", "task", "task_id", "timed_out",
-        "timer",
+        "abandoned", "args", "context", "definition", "given_up", "holds_slot", "json_args",
+        "json_kwargs", "kwargs", "number", "retry_on", "started", "stopped", "task", "task_id",
+        "timed_out", "timer",
     )  # fmt: skip
 
     def __init__(
@@ -44,6 +44,7 @@ class Attempt:
         self.timed_out = False
         self.given_up = False  # the task went on without it; its function may still be running
         self.holds_slot = True
+        self.abandoned = False  # it runs on in a slot that was given back
         self.timer: Any = None
 
 
