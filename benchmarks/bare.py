@@ -9,6 +9,10 @@ more = asyncio.Semaphore(0)
 running: set[asyncio.Task[None]] = set()
 
 
+def create_app() -> Quart:
+    return app
+
+
 async def nothing() -> None:
     pass
 

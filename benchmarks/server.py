@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import importlib
 import os
 import subprocess
 import sys
@@ -64,12 +65,7 @@ def serving(app: str, *, pinned: bool = True) -> Iterator[Server]:
 
 
 def main(name: str) -> None:
-    if name == "bare":
-        from .bare import app
-    else:
-        from .tracked import create_app
-
-        app = create_app()
+    app = importlib.import_module(f".{name}", __package__).create_app()
 
     async def run() -> None:
         stop = asyncio.Event()

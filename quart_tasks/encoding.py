@@ -123,7 +123,7 @@ def text(value: object, limit: int = 8192) -> str:
     characters with its middle cut out."""
     try:
         result = str(value)
-    except Exception as error:  # noqa: BLE001 - a __str__ may raise anything
+    except BaseException as error:  # noqa: BLE001 - a __str__ may raise anything, SystemExit too
         result = f"<{type(value).__name__} whose __str__ raised {type(error).__name__}>"
     result = result.encode("utf-8", "backslashreplace").decode()
     if len(result) > limit:

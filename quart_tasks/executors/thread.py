@@ -18,7 +18,7 @@ from quart import Quart
 
 from ..context import TaskContext, enter
 from ..execution import Outcome, Work, run_sync
-from ..record import Progress
+from ..record import Error, Progress
 from .base import Attempt, Reports
 from .owned import OwnedExecutor
 
@@ -114,8 +114,11 @@ class ThreadExecutor(OwnedExecutor):
         inside = copy_context()  # this task's, with its app context
 
         def job() -> None:
-            outcome = inside.run(run_sync, work, context)
-            inside.run(context.finish)
+            try:
+                outcome = inside.run(run_sync, work, context)
+                inside.run(context.finish)
+            except BaseException as error:  # noqa: BLE001 - no memory for an error's text, say
+                outcome = Outcome(error=Error(type(error).__name__, "How it ended is not known."))
             channel.post(_resolve, returned, outcome)
 
         self._submit(job)
