@@ -35,6 +35,9 @@ class Slot:
         self.name = name
         self.problem: str | None = None  # why no worker starts
         self._why = ""  # the same at length
+        # What multiprocessing raises where no process may be started: in a worker that runs a
+        # script without `if __name__ == "__main__":` anew, say. To try again would not help.
+        self._refusal: Exception | None = None
         self._reports = reports
         self._limit = limit
         self._nice = nice
@@ -54,7 +57,7 @@ class Slot:
         while outcome is None:  # a worker may have died idle: the next one takes the attempt
             worker = await self._ready_worker(attempt)
             if worker is None:
-                return failed(asyncio.CancelledError("stopped before it began"))
+                return failed(self._refusal or asyncio.CancelledError("stopped before it began"))
             outcome = await self._run_in(worker, attempt)
         return outcome
 
@@ -104,8 +107,10 @@ class Slot:
     # -- the worker ------------------------------------------------------------------------
 
     async def _ready_worker(self, attempt: Attempt) -> Worker | None:
-        """A live worker; None when the attempt is stopped before there is one."""
-        while not (attempt.stopped or self._closed):
+        """A live worker; None when the attempt is stopped before there is one, or there can be
+        none."""
+        self._refusal = None
+        while not (attempt.stopped or self._closed or self._refusal):
             worker = self._worker
             if worker is not None and worker.alive():
                 return worker
@@ -126,7 +131,7 @@ class Slot:
         """Start a worker, with pauses until one comes up, whether or not an attempt still waits
         for it: so that `/tasks/health` is right again when the cause is gone."""
         pause = FIRST_PAUSE
-        while (worker := await self._new_worker()) is None and not self._closed:
+        while (worker := await self._new_worker()) is None and not (self._closed or self._refusal):
             logger.error("%s does not start, next try in %g s. %s", self.name, pause, self._why)
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
@@ -142,9 +147,11 @@ class Slot:
             self.problem = None
         except CannotStart as error:
             self.problem, self._why = str(error), error.details
+        except Exception as error:  # noqa: BLE001 - given to the attempt that waits
+            self._refusal = error
         finally:
             self._coming = None
-        if self.problem is not None or self._closed:
+        if self.problem or self._refusal or self._closed:
             self._let_go(worker)
             return None
         worker.listen()
