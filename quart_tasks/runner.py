@@ -168,7 +168,7 @@ class Runner:
     def started(self, attempt: Attempt, worker: str) -> None:
         task: Task = attempt.task
         run = task.run
-        if run is None or run.attempt is not attempt or attempt.started:
+        if run is None or attempt.started or not self._is_current(attempt):
             return
         attempt.started = True
         if run.expiry is not None:
@@ -201,8 +201,6 @@ class Runner:
             self._free(lane, attempt)
             self._conclude(attempt, outcome)
         self._dispatch(lane)
-        if self.when_quiet and not self.running():
-            _call_once(self.when_quiet)
 
     def lost(self, attempt: Attempt, message: str) -> None:
         error = Error("WorkerCrashed", message)
@@ -220,9 +218,10 @@ class Runner:
             if lane.stuck:
                 self._abandon(lane, lane.stuck.pop(0))
         task: Task = attempt.task
-        if task.run is not None and task.run.attempt is attempt:  # its retry waited for this
+        if task.run is not None and task.run.attempt is attempt:
             task.run.attempt = None
-            self._wait(task, task.run.retry.pause(task.record.attempt - 1))
+            if task.record.state == "scheduled":  # its retry waited for this
+                self._wait(task, task.run.retry.pause(task.record.attempt - 1))
 
     # -- decisions -------------------------------------------------------------------------
 
@@ -266,6 +265,8 @@ class Runner:
     def _free(self, lane: Lane, attempt: Attempt) -> None:
         attempt.holds_slot = False
         lane.give_back(attempt.definition.name, attempt.definition.concurrency is not None)
+        if self.when_quiet and not self.running():
+            _call_once(self.when_quiet)
 
     def _conclude(self, attempt: Attempt, outcome: Outcome) -> None:
         """Decide what an attempt's end means for its task."""
