@@ -174,4 +174,4 @@ class Slot:
         elif self._start is not None:
             self._start.cancel()  # it is in its pause
         self._changed.set()
-        return self._ends
+        return self._ends if self._start is None else {*self._ends, self._start}

@@ -10,7 +10,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -67,9 +67,22 @@ class Worker:
                     logging.getLogger().level,
                 ),
             )  # fmt: skip
-            pid, problem = self.pool.submit(process_worker.ready, modules).result(START_SECONDS)
-        except TimeoutError:
+            self.pid = self._wait_for(self.pool.submit(process_worker.ready, modules))
+        except BaseException:
             self.kill()
+            self._collect()  # here, as the loop may be gone by now
+            raise
+        finally:
+            self._child_pipe.close()
+            self._child_lifeline.close()
+
+    def _wait_for(self, ready: Future[tuple[int, process_worker.Description | None]]) -> int:
+        """The process id of the worker, once it is up. Raises CannotStart."""
+        if self._killed:  # before there was a process to kill
+            self.kill()
+        try:
+            pid, problem = ready.result(START_SECONDS)
+        except TimeoutError:
             raise CannotStart(
                 f"It had not come up after {START_SECONDS:g} s: what it imports takes too long."
             ) from None
@@ -79,13 +92,10 @@ class Worker:
                 f"that starts this app must do so under `if __name__ == '__main__':`, because "
                 f"workers import it."
             ) from None
-        finally:
-            self._child_pipe.close()
-            self._child_lifeline.close()
         if problem is not None:
             kind, message, traceback = problem
             raise CannotStart(f"It cannot import the app's tasks ({kind}: {message}).", traceback)
-        self.pid = pid
+        return pid
 
     def listen(self) -> None:
         """Begin to read what the worker says; on the loop."""
