@@ -54,12 +54,6 @@ def load(config: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> 
         for field in msgspec.structs.fields(Config)
         if (value := _value(field, config, environ)) is not msgspec.UNSET
     }
-    if values.get("journal") is not None:
-        # To take it and keep nothing would be a promise broken at the first crash.
-        raise InvalidConfig(
-            f"TASKS_JOURNAL is {values['journal']!r}, and this version has no journal: unset it, "
-            f"and know that tasks end with the process."
-        )
     return Config(**values)
 
 

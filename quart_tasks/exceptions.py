@@ -9,6 +9,7 @@ QuartTasksError
 ├── QueueFull            too many tasks wait already
 ├── Draining             the app is shutting down
 ├── JournalUnavailable   the journal cannot be written
+├── JournalRefused       the journal's file cannot be used, so the app does not start
 ├── TaskNotFound         no record has that id
 ├── Conflict             the task's state does not allow that
 ├── IllegalTransition    a state was left for one that does not follow it
@@ -92,6 +93,10 @@ class Draining(QuartTasksError):
 
 class JournalUnavailable(QuartTasksError):
     """The journal cannot be written, so nothing can be promised: submit again later."""
+
+
+class JournalRefused(QuartTasksError):
+    """The journal's file cannot be used."""
 
 
 class TaskNotFound(QuartTasksError):

@@ -21,13 +21,14 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast, overl
 from quart import Quart, current_app, has_app_context
 
 from . import config
+from .catalog import AuthorizeHook, Catalog
 from .definition import NO_OPTIONS, Definition, ExecutorName, Options
 from .exceptions import InvalidArguments, InvalidDefinition, NotStarted, QuartTasksError
 from .function import Submittable, TaskFunction
 from .handle import TaskHandle
 from .record import STATES, Record, State
 from .retry import NO_RETRY, RetryPolicy
-from .service import AuthorizeHook, Catalog, Service, in_child
+from .service import Service, in_child
 from .shutdown import patient
 from .task import Filter
 from .web.blueprint import blueprint
@@ -98,7 +99,7 @@ class QuartTasks:
 
     async def _open(self, app: Quart) -> None:
         service = Service(app, config.load(app.config), self._catalog)
-        service.open()
+        await service.open()
         self._services[app] = service
         self._only = service if self._apps == 1 else None
 
@@ -219,7 +220,7 @@ class QuartTasks:
         """What `submit` of a function and of a name come to."""
         service = self._service()
         submission = service.prepare(definition, args, kwargs, options, retry)
-        return TaskHandle.of(service, service.runner.submit(submission))
+        return TaskHandle.of(service, (await service.submit([submission]))[0])
 
     @overload
     async def submit_many(
@@ -249,7 +250,7 @@ class QuartTasks:
                 submissions.append(service.prepare(definition, tuple(each), {}, options, retry))
             except InvalidArguments as error:
                 raise error.at(f"#/tasks/{number}") from None
-        return [TaskHandle.of(service, each) for each in service.runner.submit_many(submissions)]
+        return [TaskHandle.of(service, each) for each in await service.submit(submissions)]
 
     @overload
     def submit_sync(
@@ -294,7 +295,7 @@ class QuartTasks:
     async def cancel(self, id: str) -> None:
         """Ask a task to end; returns once that is requested. Raises TaskNotFound."""
         service = self._service()
-        service.runner.cancel(service.registry.get(id))
+        await service.cancel(service.registry.get(id))
 
     def stats(self) -> dict[str, Any]:
         """What `GET /tasks/stats` answers."""

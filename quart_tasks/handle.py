@@ -117,11 +117,13 @@ class TaskHandle(Generic[R]):
 
     async def cancel(self) -> None:
         """Ask it to end; returns once that is requested."""
-        self._service.runner.cancel(self._task)
+        await self._service.cancel(self._task)
 
     async def retry(self) -> TaskHandle[R]:
         """Submit an ended task's arguments anew. Raises Conflict."""
-        return TaskHandle.of(self._service, self._service.retry(self._task))
+        task = self._service.retry(self._task)
+        await self._service.accepted(task)
+        return TaskHandle.of(self._service, task)
 
     async def refresh(self) -> Record:
         """The record, read again: here always the newest, for a client's handle a request.

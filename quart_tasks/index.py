@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, insort
 from collections.abc import Container, Iterator
 
 CHUNK = 1024
@@ -22,7 +22,12 @@ class IdIndex:
         self._gone: list[int] = []
 
     def add(self, id: str) -> None:
-        """`id` must be greater than all before it."""
+        """Cheap if `id` is greater than all before it, as it nearly always is."""
+        if self._chunks and id < self._chunks[-1][-1]:  # it waited for the journal
+            place = max(0, bisect_left(self._first, id) - 1)
+            self._first[place] = min(id, self._first[place])
+            insort(self._chunks[place], id)
+            return
         if not self._chunks or len(self._chunks[-1]) >= CHUNK:
             self._chunks.append([])
             self._first.append(id)

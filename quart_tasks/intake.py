@@ -24,8 +24,7 @@ def key_of(submission: Submission) -> tuple[Any, ...] | None:
     return submission.owner, submission.definition.name, submission.options.key
 
 
-def new_task(id: str, submission: Submission) -> tuple[Task, float]:
-    """A task, and the seconds that it has to wait before it may be queued."""
+def new_task(id: str, submission: Submission) -> Task:
     definition, options = submission.definition, submission.options
     delay, scheduled_for = waiting_time(options) if options is not NO_OPTIONS else (0.0, None)
     retry = submission.retry or definition.retry
@@ -38,16 +37,15 @@ def new_task(id: str, submission: Submission) -> tuple[Task, float]:
         key=options.key, parent_id=submission.parent_id, retry_of=submission.retry_of,
         owner=submission.owner, created_at=timestamp(), scheduled_for=scheduled_for,
     )  # fmt: skip
-    task = Task(
-        record, Run(submission, retry, key_of(submission)), submission=submission.idempotency,
-        replayable=submission.replayable,
-    )  # fmt: skip
+    run = Run(submission, retry, key_of(submission))
+    run.delay = delay
+    task = Task(record, run, submission=submission.idempotency, replayable=submission.replayable)
     if submission.json_args is not EMPTY_LIST or submission.json_kwargs is not EMPTY_OBJECT:
         task.keep("args", submission.json_args)
         task.keep("kwargs", submission.json_kwargs)
     if options is not NO_OPTIONS or submission.retry is not None:
         task.options = (options, submission.retry)
-    return task, delay
+    return task
 
 
 def waiting_time(options: Options) -> tuple[float, str | None]:

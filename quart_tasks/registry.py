@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import heapq
-import time
 from collections import deque
 from collections.abc import Iterable, Iterator
+from time import monotonic
 from typing import Any
 
 import msgspec
@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from .config import Config
 from .events import EVENT_COST, Event, EventLog, Output, ProgressData
-from .exceptions import TaskNotFound
+from .exceptions import JournalUnavailable, TaskNotFound
 from .execution import Outcome
 from .ids import UUID7, timestamp
 from .index import IdIndex
@@ -51,30 +51,66 @@ class Registry:
         # id sets by name and state: counts, and short lists without a walk
         self._sets: dict[str, dict[State, set[str]]] = {}
         self._children: dict[str, set[str]] = {}
-        self._submissions: dict[tuple[Any, ...], str] = {}
+        self._submissions: dict[tuple[Any, ...], Task] = {}
         self._ended: deque[str] = deque()  # the oldest end first
         self._ended_count = 0
         self._kept_bytes = 0
-        self.pending = 0  # scheduled or queued
+        self.pending = 0  # scheduled or queued, or held
         self.unfinished_count = 0
+        self.loading = False  # what the journal has is still being read
+        self.dropped: list[str] | None = None  # ids that the journal has yet to forget
 
     # -- changes ---------------------------------------------------------------------------
 
+    def reserve(self, task: Task) -> None:
+        """Count a task, and hold its idempotency key, before it is accepted."""
+        self.pending += 1
+        if task.submission is not None:
+            self._submissions[task.submission[0]] = task
+
+    def release(self, task: Task) -> None:
+        """A reserved task is not accepted after all."""
+        self.pending -= 1
+        if task.submission is not None:
+            del self._submissions[task.submission[0]]
+
     def add(self, task: Task) -> None:
-        """Take in a new task, whose record has no cursor yet."""
+        """Take in a new task, which was reserved."""
+        self._admit(task)
+        self._publish_state(task, task.record.created_at)
+
+    def restore(self, task: Task) -> None:
+        """Take in a task of an earlier start."""
+        self._admit(task)
+        if task.submission is not None:
+            self._submissions[task.submission[0]] = task
+        if task.record.ended:
+            self.unfinished_count -= 1
+        elif task.record.state in PENDING:
+            self.pending += 1
+
+    def restore_result(self, task: Task, outcome: Outcome) -> None:
+        """Give a task its result back, and what its generator had yielded."""
+        if outcome.outputs:
+            for value in msgspec.json.decode(outcome.data or b"[]", type=list[msgspec.Raw]):
+                self.output(task, value)
+        changes = task.keep_result(outcome)
+        task.record = replace(task.record, cursor=self.log.advance(), **changes)
+
+    def restore_end(self, task: Task, age: float) -> None:
+        """Count a task as ended `age` seconds ago: to be called in the order of the ends."""
+        self._close(task, monotonic() - age)
+
+    def _admit(self, task: Task) -> None:
         record = task.record
         id = record.id
         task.record = replace(record, cursor=self.log.advance())
         self._tasks[id] = task
         self._order.add(id)
-        self.pending += 1
         self.unfinished_count += 1
         self._set(record.name, record.state).add(id)
         if record.parent_id is not None:
             self._children.setdefault(record.parent_id, set()).add(id)
-        if task.submission is not None:
-            self._submissions[task.submission[0]] = id
-        self._publish_state(task, record.created_at)
 
     def move(self, task: Task, state: State, time: str | None = None, **changes: Any) -> None:
         """Bring a task to another state. Raises IllegalTransition."""
@@ -96,7 +132,7 @@ class Registry:
         self._publish_state(task, time)
         if state in ENDED:
             self.unfinished_count -= 1
-            self._close(task)
+            self._close(task, monotonic())
 
     def change(self, task: Task, **changes: Any) -> None:
         """Change an unfinished task within its state."""
@@ -143,23 +179,20 @@ class Registry:
         )  # fmt: skip
         self._put(task, record, now)
 
-    def succeed(self, task: Task, outcome: Outcome) -> None:
+    def succeed(self, task: Task, outcome: Outcome, now: str) -> None:
         """Bring a running task to its end with a result."""
         check_move(task.record, "succeeded")
-        now = timestamp()
         changes = NO_RESULT if outcome.data == b"null" else task.keep_result(outcome)
         record = replace(
             task.record, state="succeeded", cursor=self.log.advance(), finished_at=now, **changes
         )
         self._put(task, record, now)
 
-    def end_attempt(self, task: Task, error: Error, scheduled_for: str | None) -> None:
-        """Bring a running task, whose attempt failed, back to `scheduled`."""
-        now = timestamp()
+    def end_attempt(self, task: Task, error: Error, now: str) -> None:
+        """Note how a running task's attempt has failed; it is to be `scheduled` again."""
         past = PastAttempt(task.record.started_at, now, error, task.record.worker)
         task.attempts = [*(task.attempts or ()), past][-KEPT_ATTEMPTS:]
         task.past += 1
-        self.move(task, "scheduled", now, error=error, scheduled_for=scheduled_for, worker=None)
 
     def forget(self, task: Task) -> None:
         """Drop an ended task, and tell its readers."""
@@ -172,7 +205,7 @@ class Registry:
 
     def evict(self, most: int = 1000) -> None:
         """Drop ended tasks beyond age, number and bytes, at most `most` of them."""
-        too_old = time.monotonic() - self.config.retention
+        too_old = monotonic() - self.config.retention
         ended = self._ended
         while ended and most:
             task = self._tasks.get(ended[0])
@@ -188,9 +221,9 @@ class Registry:
                 most -= 1
             ended.popleft()
 
-    def _close(self, task: Task) -> None:
+    def _close(self, task: Task, ended_at: float) -> None:
         task.run = None
-        task.ended_at = time.monotonic()
+        task.ended_at = ended_at
         if task.outputs or task.logs or task.record.error is not None:
             task.size += task.output_bytes + sum(event.size for event in task.logs or ())
             for event in task.outputs or ():
@@ -220,6 +253,8 @@ class Registry:
                 del self._children[record.parent_id]
         if task.submission is not None:
             self._submissions.pop(task.submission[0], None)
+        if self.dropped is not None:
+            self.dropped.append(id)
 
     def _publish_state(self, task: Task, time: str) -> None:
         record = task.record
@@ -245,22 +280,24 @@ class Registry:
     # -- questions -------------------------------------------------------------------------
 
     def get(self, id: str, owner: str | None = None) -> Task:
-        """Raises TaskNotFound, also for another owner's."""
+        """Raises TaskNotFound, also for another owner's; JournalUnavailable while one that is
+        not known yet may still be read from the journal."""
         task = self._tasks.get(id)
+        if task is None and self.loading:
+            raise JournalUnavailable("The journal is still being read: ask again in a moment.")
         if task is None or (owner is not None and task.record.owner != owner):
             raise TaskNotFound
         return task
 
     def submitted(self, key: tuple[Any, ...]) -> Task | None:
         """The task that was submitted under this idempotency key, while it is kept."""
-        id = self._submissions.get(key)
-        return None if id is None else self._tasks.get(id)
+        return self._submissions.get(key)
 
     def note_submission(self, task: Task, submission: tuple[Any, ...] | None) -> None:
         """Have an idempotency key give a task that another submission made."""
         if submission is not None and task.submission is None:
             task.submission = submission
-            self._submissions[submission[0]] = task.record.id
+            self._submissions[submission[0]] = task
 
     def find(self, id: str) -> Task | None:
         return self._tasks.get(id)

@@ -35,8 +35,9 @@ class Run:
     """What is needed of a task only until it ends."""
 
     __slots__ = (
-        "args", "attempt", "children", "definition", "expiry", "handle", "key", "kwargs",
-        "parent", "queued_at", "retry", "ticket", "timeout", "timer", "waiters",
+        "args", "attempt", "children", "definition", "delay", "durable", "expires", "expiry",
+        "handle", "has_slot", "held", "key", "kwargs", "parent", "queued_at", "retry", "settled",
+        "ticket", "timeout", "timer", "waiters",
     )  # fmt: skip
 
     def __init__(
@@ -46,6 +47,13 @@ class Run:
         self.args = submission.args
         self.kwargs = submission.kwargs
         self.retry = retry
+        self.durable = False  # the journal has it
+        # Who is told once it is accepted, or is not; None afterwards.
+        self.held: list[Callable[[bool], None]] | None = None
+        self.has_slot = False  # taken for it before it was accepted
+        self.settled = False  # its end is decided, and perhaps not committed yet
+        self.delay = 0.0  # seconds until it may be queued
+        self.expires = submission.options.expires
         timeout = submission.options.timeout
         self.timeout = definition.timeout if timeout is None else timeout
         self.key = key

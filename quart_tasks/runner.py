@@ -10,18 +10,21 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from . import family
+from .admission import Admission
 from .definition import Submission
-from .exceptions import Conflict, Draining, QueueFull, TaskTimeout
+from .exceptions import Draining, TaskTimeout
 from .execution import Outcome
 from .executors.base import Attempt, Executor
 from .ids import timestamp
-from .intake import key_of, new_task, time_in
+from .intake import time_in
 from .lanes import Lane
+from .ledger import Ledger
 from .metrics import Metrics
 from .record import Error, Progress, Record, State
 from .registry import Registry
@@ -32,8 +35,9 @@ logger = logging.getLogger("quart_tasks")
 
 
 class Runner:
-    def __init__(self, registry: Registry, timers: Timers) -> None:
+    def __init__(self, registry: Registry, timers: Timers, ledger: Ledger | None = None) -> None:
         self.registry = registry
+        self.ledger = ledger or Ledger()
         self.lanes: dict[str, Lane] = {}
         self.metrics = Metrics()
         self.draining = False  # takes and starts no more tasks
@@ -41,9 +45,10 @@ class Runner:
         self.when_idle: list[Callable[[], None]] = []  # called once no task is unfinished
         self.when_quiet: list[Callable[[], None]] = []  # called once no attempt runs
         self._timers = timers
-        self._max_pending = registry.config.max_pending
         self._max_abandoned = registry.config.max_abandoned_threads
-        self._keys: dict[tuple[Any, ...], Task] = {}
+        self.admission = Admission(
+            registry, self.ledger, self.lanes, self.metrics, self._enter, self._dispatch
+        )
 
     def add_executor(self, executor: Executor) -> None:
         self.lanes[executor.name] = Lane(executor)
@@ -51,62 +56,69 @@ class Runner:
     # -- requests --------------------------------------------------------------------------
 
     def submit(self, submission: Submission) -> Task:
-        """Accept a task. Raises Draining, QueueFull."""
-        self._admit(1)
-        return self._accept(submission)
+        """Accept a task, which is `held` until the journal has it. Raises Draining, QueueFull,
+        JournalUnavailable."""
+        return self.submit_many([submission])[0]
 
     def submit_many(self, submissions: list[Submission]) -> list[Task]:
         """Accept all or, with an error, none."""
-        self._admit(len(submissions))
-        return [self._accept(each) for each in submissions]
-
-    def _admit(self, number: int) -> None:
         if self.draining:
             raise Draining
-        waiting = self.registry.pending
-        if waiting + number > self._max_pending:
-            raise QueueFull(
-                f"{waiting:,} tasks wait already and TASKS_MAX_PENDING allows "
-                f"{self._max_pending:,}: submit again later.",
-                self.metrics.seconds_for(number),
-            )
+        return self.admission.submit(submissions)
 
-    def _accept(self, submission: Submission) -> Task:
-        if submission.idempotency is not None:
-            known = self.registry.submitted(submission.idempotency[0])
-            if known is not None:  # twice in one batch
-                return known
-        key = key_of(submission)
-        if key is not None and (holder := self._keys.get(key)) is not None:
-            self.registry.note_submission(holder, submission.idempotency)
-            return holder
-        task, delay = new_task(self.registry.new_id(), submission)
-        run = task.run
+    def restore(self, task: Task) -> None:
+        """Take in an unfinished task of an earlier start, which waits for `resume`."""
+        assert task.run is not None  # noqa: S101 - it is unfinished
+        self.admission.claim(task, task.run)
+        self.registry.restore(task)
+        self._set_off(task, task.run)
+        if task.record.parent_id is not None:
+            family.join(task, task.record.parent_id, self.registry.find)
+
+    def resume(self) -> None:
+        """All that was left is there, and waits in the order of priority: begin."""
+        self.registry.loading = False
+        for lane in self.lanes.values():
+            self._dispatch(lane)
+
+    def _enter(self, task: Task) -> None:
+        """Take in an accepted task."""
+        run, record = task.run, task.record
         assert run is not None  # noqa: S101 - it is new
-        if key is not None:
-            self._keys[key] = task
         self.registry.add(task)
-        if submission.options.expires is not None:
-            run.expiry = self._timers.call_later(submission.options.expires, self._expired, task)
-        if delay:
-            run.timer = self._timers.call_later(delay, self._due, task)
-        else:
-            self._enqueue(task)
-        if submission.parent_id is not None:
-            above = family.join(task, submission.parent_id, self.registry.find)
+        self._set_off(task, run)
+        if record.parent_id is not None:
+            above = family.join(task, record.parent_id, self.registry.find)
             if above is not None and above.record.cancel_requested:
                 self.cancel(task)  # it had reached the parent before this child was there
-        return task
+
+    def _set_off(self, task: Task, run: Run) -> None:
+        """Let a task wait for its time, or for a slot."""
+        if run.expires is not None:
+            run.expiry = self._timers.call_later(run.expires, self._expired, task)
+        if run.delay:
+            run.timer = self._timers.call_later(run.delay, self._due, task)
+        else:
+            self._enqueue(task)
 
     def cancel(self, task: Task) -> None:
         """Ask a task and all its unfinished descendants to end; waiting ones do at once."""
         for each in family.with_descendants(task):
-            attempt = self._begun(each)
-            if attempt is None:
-                self._end(each, "cancelled", cancel_requested=True)
-            elif not each.record.cancel_requested:
-                self.registry.change(each, cancel_requested=True)
-                self._stop(attempt)
+            if self._begun(each) is None:
+                self._cancel(each)
+            else:
+                cancel = partial(self._cancel, each)
+                self.ledger.write(each, cancel, {"cancel_requested": True}, must=False)
+
+    def _cancel(self, task: Task) -> None:
+        if task.run is None or task.run.settled:
+            return
+        attempt = self._begun(task)
+        if attempt is None:
+            self._end(task, "cancelled", cancel_requested=True)
+        elif not task.record.cancel_requested:
+            self.registry.change(task, cancel_requested=True)
+            self._stop(attempt)
 
     def _begun(self, task: Task) -> Attempt | None:
         """The attempt in which a task's function runs. One that is only being started is given
@@ -120,12 +132,6 @@ class Runner:
             return None
         return attempt
 
-    def forget(self, task: Task) -> None:
-        """Drop an ended task's record. Raises Conflict."""
-        if task.run is not None:
-            raise Conflict(f"The task is {task.record.state}: cancel it, and delete it when ended.")
-        self.registry.forget(task)
-
     # -- timers ----------------------------------------------------------------------------
 
     def _due(self, task: Task) -> None:
@@ -135,7 +141,10 @@ class Runner:
             self._enqueue(task)
 
     def _expired(self, task: Task) -> None:
-        if task.run is not None and not task.record.attempt and self._begun(task) is None:
+        run = task.run
+        if run is None or run.settled or task.record.attempt:
+            return
+        if self._begun(task) is None:
             message = "The task had not started when its time to start (`expires`) was over."
             self._end(task, "failed", error=Error("TaskExpired", message))
 
@@ -234,16 +243,23 @@ class Runner:
         assert task.run is not None  # noqa: S101 - an unfinished task has one
         lane = self.lanes[task.run.definition.executor]
         task.run.queued_at = time.monotonic()
-        if not self.draining and lane.take_at_once(task):
+        if self._starts() and (task.run.has_slot or lane.take_at_once(task)):
             self._start(lane, task)
         else:
+            if task.run.has_slot:  # it was to begin at once, which the journal has to unlearn
+                task.run.has_slot = False
+                lane.give_back(task.run.definition.name, limited=False)
+                self.ledger.note(task)
             lane.push(task)
             self._dispatch(lane)
 
     def _dispatch(self, lane: Lane) -> None:
         """Start what waits, as far as there are slots."""
-        while lane.waiting and not self.draining and (task := lane.take()) is not None:
+        while lane.waiting and self._starts() and (task := lane.take()) is not None:
             self._start(lane, task)
+
+    def _starts(self) -> bool:
+        return not (self.draining or self.registry.loading)
 
     def _start(self, lane: Lane, task: Task) -> None:
         run, record = task.run, task.record
@@ -254,7 +270,23 @@ class Runner:
         )  # fmt: skip
         if lane.executor.stops == "kill":
             attempt.json_args, attempt.json_kwargs = task.value("args"), task.value("kwargs")
-        lane.executor.start(attempt)
+        if run.has_slot or not run.durable:  # the journal has its start, or need not
+            run.has_slot = False
+            lane.executor.start(attempt)
+            return
+        begin = partial(self._begin, lane, attempt)
+        changes = {"state": "running", "attempt": attempt.number}
+        if run.definition.idempotent:  # it may be run twice
+            self.ledger.note(task, changes)
+            begin()
+        else:
+            self.ledger.write(task, begin, changes)
+
+    def _begin(self, lane: Lane, attempt: Attempt) -> None:
+        if attempt.given_up:
+            self.ended(attempt, Outcome(error=_STOPPED))
+        else:
+            lane.executor.start(attempt)
 
     def _stop(self, attempt: Attempt) -> None:
         attempt.stopped = True
@@ -282,9 +314,9 @@ class Runner:
         if error is None:
             if not attempt.started:  # an executor may leave out what the end implies
                 self.registry.begin_attempt(task, attempt.definition.executor)
-            self._release(task, run)
-            self.registry.succeed(task, outcome)
-            self._ended(run, None)
+            self._settle(task, run)
+            now = timestamp()
+            self.ledger.succeed(task, outcome, now, partial(self._succeed, task, outcome, now))
             return
         if record.cancel_requested:
             self._end(task, "cancelled", outcome.exception)
@@ -313,8 +345,19 @@ class Runner:
             task.record.name, task.record.id, task.record.attempt, task.record.max_attempts,
             error.type, error.message, pause,
         )  # fmt: skip
-        self.registry.end_attempt(task, error, time_in(pause))
-        if not attempt.given_up:
+        now, then = timestamp(), time_in(pause)
+        self.registry.end_attempt(task, error, now)
+        changes = {"error": error, "scheduled_for": then, "worker": None}
+        wait = partial(self._wait_again, task, attempt, pause, now, changes)
+        self.ledger.write(task, wait, changes | {"state": "scheduled"})
+
+    def _wait_again(
+        self, task: Task, attempt: Attempt, pause: float, now: str, changes: dict[str, Any]
+    ) -> None:
+        if task.run is None or task.run.settled:  # cancelled meanwhile
+            return
+        self.registry.move(task, "scheduled", now, **changes)
+        if not task.run.attempt:
             self._wait(task, pause)
 
     def _wait(self, task: Task, seconds: float) -> None:
@@ -326,26 +369,45 @@ class Runner:
     ) -> None:
         run = task.run
         assert run is not None  # noqa: S101 - a task ends once
-        self._release(task, run)
+        self._settle(task, run)
         now = timestamp()
-        self.registry.move(task, state, now, finished_at=now, scheduled_for=None, **changes)
+        changes |= {"finished_at": now, "scheduled_for": None}
+        close = partial(self._close, task, state, exception, now, changes)
+        if changes.get("error") is _INTERRUPTED:
+            close()  # not a word to the journal: the next start decides what becomes of it
+        else:
+            self.ledger.write(task, close, changes | {"state": state})
+
+    def _close(
+        self, task: Task, state: State, exception: BaseException | None, now: str,
+        changes: dict[str, Any],
+    ) -> None:  # fmt: skip
+        run = task.run
+        assert run is not None  # noqa: S101 - a task ends once
+        self.registry.move(task, state, now, **changes)
         self._ended(run, exception)
 
-    def _release(self, task: Task, run: Run) -> None:
-        """Take back all that waits on the task's behalf."""
+    def _succeed(self, task: Task, outcome: Outcome, now: str) -> None:
+        run = task.run
+        assert run is not None  # noqa: S101 - a task ends once
+        self.registry.succeed(task, outcome, now)
+        self._ended(run, None)
+
+    def _settle(self, task: Task, run: Run) -> None:
+        """The task's end is decided: take back all that waits on its behalf."""
+        run.settled = True
         if run.timer is not None:
             run.timer.cancel()
         if run.expiry is not None:
             run.expiry.cancel()
         if run.ticket:
             self.lanes[run.definition.executor].drop(task)
-        if run.key is not None:
-            del self._keys[run.key]
         if run.parent is not None or run.children:
             family.leave(task)
 
     def _ended(self, run: Run, exception: BaseException | None) -> None:
         """Tell those who wait."""
+        self.admission.free(run)
         self.metrics.end()
         if run.handle is not None and exception is not None:
             handle = run.handle()
@@ -382,7 +444,7 @@ class Runner:
         self.draining = self.interrupting = True
         left: dict[str, int] = {}
         for task in self.registry.unfinished():
-            if task.run is None:
+            if task.run is None or task.run.settled:
                 continue
             if task.record.state != "running":
                 left[task.record.name] = left.get(task.record.name, 0) + 1

@@ -9,23 +9,35 @@ import multiprocessing
 import threading
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
 from quart import Quart
 
 from . import shutdown
+from .catalog import Catalog
 from .config import Config
 from .context import capture_logs, current_task
 from .definition import NO_OPTIONS, Definition, Options, Submission, prepare
 from .encoding import decode
-from .exceptions import Conflict, InvalidArguments, QuartTasksError, TaskNotFound, UnknownTask
+from .exceptions import (
+    Conflict,
+    InvalidArguments,
+    JournalUnavailable,
+    QuartTasksError,
+    TaskNotFound,
+    UnknownTask,
+)
 from .executors.event_loop import LoopExecutor
 from .executors.process import DAEMONIC, ProcessExecutor
 from .executors.thread import ThreadExecutor
+from .executors.worker import in_thread
+from .journal import Journal
+from .ledger import Ledger
 from .metrics import percentile
 from .record import STATES
+from .recovery import Recovery
 from .registry import Registry
 from .retry import RetryPolicy
 from .runner import Runner
@@ -35,38 +47,9 @@ from .task import Task
 if TYPE_CHECKING:
     import aiohttp
 
-    from .record import Record
-
 logger = logging.getLogger("quart_tasks")
 
 TICK = 0.1  # seconds between two looks at the loop's lag and at what is too old
-AuthorizeHook = Callable[[str, str | None, "Record | None"], Awaitable[str | None]]
-
-
-class Catalog:
-    """What the user has declared: definitions by name, and who may do what."""
-
-    def __init__(self) -> None:
-        self.definitions: dict[str, Definition] = {}
-        self.authorize: AuthorizeHook | None = None
-
-    def add(self, definition: Definition) -> None:
-        known = self.definitions.setdefault(definition.name, definition)
-        if known.function.__qualname__ != definition.function.__qualname__ or (
-            known.function.__module__ != definition.function.__module__
-        ):
-            raise ValueError(
-                f"There is a task {definition.name!r} already, of another function: pass "
-                f"name='…' to one of them."
-            )
-        self.definitions[definition.name] = definition
-
-    def get(self, name: str) -> Definition:
-        """Raises UnknownTask."""
-        try:
-            return self.definitions[name]
-        except KeyError:
-            raise UnknownTask(f"There is no task {name!r}; GET /tasks/types lists them.") from None
 
 
 class Service:
@@ -79,16 +62,21 @@ class Service:
         self.loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
         self.registry = Registry(config)
-        self.runner = Runner(self.registry, _Timers(self.loop))
+        self.journal = None if config.journal is None else Journal(config.journal)
+        self.runner = Runner(self.registry, _Timers(self.loop), Ledger(self.journal))
         self.shutdown = Shutdown(self.runner, self.registry.subscriptions, config.drain_timeout)
         self.started_at = time.monotonic()
         self._http: aiohttp.ClientSession | None = None
         self._lags: deque[float] = deque(maxlen=600)
         self._tick: asyncio.TimerHandle | None = None
+        self._recovery: asyncio.Task[None] | None = None
 
     # -- start and stop --------------------------------------------------------------------
 
-    def open(self) -> None:
+    async def open(self) -> None:
+        """Start; what the journal has is read afterwards. Raises JournalRefused."""
+        if self.journal is not None:
+            await in_thread(self.journal.database.open)
         config, limit = self.config, self.config.max_result_size
         modules = {each.reference[0] for each in self._process_definitions()}
         for executor in (
@@ -102,6 +90,11 @@ class Service:
         capture_logs()
         self._schedule_tick(self.loop.time())
         self._say_what_cannot_be()
+        if self.journal is not None:
+            self.registry.loading, self.registry.dropped = True, []
+            recovery = Recovery(self.journal, self.runner, self.catalog)
+            self._recovery = self.loop.create_task(recovery.run())
+            self._recovery.add_done_callback(_log_failure)
 
     def _process_definitions(self) -> list[Definition]:
         return [each for each in self.catalog.definitions.values() if each.executor == "process"]
@@ -121,15 +114,33 @@ class Service:
         await self.shutdown.run()
         closing = (lane.executor.close(shutdown.CLOSE) for lane in self.runner.lanes.values())
         await asyncio.gather(*closing)
+        await self._close_journal()
         if self._http is not None:
             await self._http.close()
         if self._tick is not None:
             self._tick.cancel()
 
+    async def _close_journal(self) -> None:
+        if self.journal is None:
+            return
+        if self._recovery is not None:
+            self._recovery.cancel()
+            await asyncio.wait([self._recovery])
+        self._forget_dropped()
+        if not await self.journal.close(shutdown.CLOSE):
+            logger.error("Not all could be written to the journal: %s.", self.journal.problem)
+
+    def _forget_dropped(self) -> None:
+        if self.registry.dropped:
+            ids, self.registry.dropped = self.registry.dropped, []
+            self.runner.ledger.forget(ids)
+
     def _schedule_tick(self, due: float) -> None:
         lag = self.loop.time() - due
         self._lags.append(max(0.0, lag))
-        self.registry.evict()
+        if not self.registry.loading:
+            self.registry.evict()
+            self._forget_dropped()
         due = self.loop.time() + TICK
         self._tick = self.loop.call_at(due, self._schedule_tick, due)
 
@@ -155,8 +166,15 @@ class Service:
         """A submission from Python: of the running task, if there is one, its child."""
         context = current_task()
         if context is None:
-            return prepare(definition, args, kwargs, options=options, retry=retry)
-        return self.prepare_child(definition, args, kwargs, options, retry, context.id)
+            submission = prepare(definition, args, kwargs, options=options, retry=retry)
+        else:
+            submission = self.prepare_child(definition, args, kwargs, options, retry, context.id)
+        if not submission.replayable and self.runner.ledger.keeps(definition):
+            raise InvalidArguments(
+                f"The arguments of {definition.name!r} go into the journal as JSON, and these "
+                f"cannot: pass plain data, or define it with `durable=False`."
+            )
+        return submission
 
     def prepare_child(
         self, definition: Definition, args: Any, kwargs: dict[str, Any], options: Options,
@@ -171,8 +189,56 @@ class Service:
             owner=owner,
         )  # fmt: skip
 
+    async def submit(self, submissions: list[Submission]) -> list[Task]:
+        """Accept all or, with an error, none; returns once the journal has them. Raises Draining,
+        QueueFull, JournalUnavailable."""
+        tasks = self.runner.submit_many(submissions)
+        for task in tasks:
+            await self.accepted(task)
+        return tasks
+
+    async def accepted(self, task: Task) -> None:
+        """Wait until the journal has a task. Raises JournalUnavailable."""
+        if task.run is not None and task.run.held is not None:
+            await self._told(task.run.held.append)
+
+    async def _told(self, ask: Callable[[Callable[[bool], None]], None]) -> None:
+        """Wait to be told that something is committed. Raises JournalUnavailable."""
+        future: asyncio.Future[bool] = self.loop.create_future()
+        ask(lambda committed: None if future.done() else future.set_result(committed))
+        if not await future:
+            raise JournalUnavailable
+
+    async def cancel(self, task: Task) -> None:
+        """Ask a task to end; returns once that is committed. Raises JournalUnavailable."""
+        self._make_sure()
+        self.runner.cancel(task)
+        await self.committed()
+
+    async def committed(self) -> None:
+        """Wait until all that was asked for is committed. Raises JournalUnavailable."""
+        if self.journal is not None:
+            await self._told(self.runner.ledger.committed)
+
+    async def forget(self, task: Task) -> None:
+        """Drop an ended task's record. Raises Conflict, JournalUnavailable."""
+        if task.run is not None:
+            raise Conflict(f"The task is {task.record.state}: cancel it, and delete it when ended.")
+        if self.journal is not None:
+            self._make_sure()
+            id = task.record.id
+            await self._told(lambda done: self.runner.ledger.forget([id], done))
+            if self.registry.find(id) is not task:
+                return
+        self.registry.forget(task)
+
+    def _make_sure(self) -> None:
+        if self.runner.ledger.problem is not None:
+            raise JournalUnavailable
+
     def retry(self, task: Task, owner: str | None = None) -> Task:
-        """Submit an ended task's arguments and options anew. Raises Conflict."""
+        """Submit an ended task's arguments and options anew; `accepted` tells when that is
+        done. Raises Conflict, and what a submission does."""
         record = task.record
         if task.run is not None:
             raise Conflict(f"The task is {record.state}: it can be retried once it has ended.")
@@ -243,6 +309,10 @@ class Service:
         """Why this server cannot do all that it should, or None."""
         if self.runner.draining:
             return "draining: the server is shutting down"
+        if self.registry.loading:
+            return "loading: the journal is being read"
+        if self.runner.ledger.problem is not None:
+            return self.runner.ledger.problem
         if stuck := len(self.runner.lanes["thread"].stuck):
             return (
                 f"{stuck} of {self.config.threads} slots for threads are held by tasks past their "
@@ -264,6 +334,11 @@ class _Timers:
         self, delay: float, callback: Callable[..., Any], *args: Any
     ) -> asyncio.TimerHandle:
         return self._loop.call_later(delay, callback, *args, context=Context())
+
+
+def _log_failure(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        logger.error("The journal could not be read; nothing is accepted.", exc_info=error)
 
 
 def in_child() -> None:

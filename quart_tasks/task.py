@@ -53,7 +53,7 @@ class Task(msgspec.Struct, gc=False, weakref=False):
         """Keep a result; the changes to make to the record."""
         data, mimetype = outcome.data or b"", outcome.mimetype
         if outcome.outputs:
-            data = self._outputs()
+            data = self.outputs_json()
             if len(data) > OMIT_ABOVE:  # the outputs are kept, so this need not be
                 self.record = replace(self.record, omitted=(*self.record.omitted, "result"))
             else:
@@ -70,7 +70,8 @@ class Task(msgspec.Struct, gc=False, weakref=False):
             "result_size": len(data),
         }
 
-    def _outputs(self) -> bytes:
+    def outputs_json(self) -> bytes:
+        """What its generator has yielded, as the JSON list that is its result."""
         values = (bytes(event.data.value) for event in self.outputs or ())
         return b"[" + b",".join(values) + b"]"
 
@@ -79,7 +80,7 @@ class Task(msgspec.Struct, gc=False, weakref=False):
         if self.full is not None and name in self.full:
             return self.full[name]
         if name == "result" and self.outputs and name in self.record.omitted:
-            return msgspec.Raw(self._outputs())
+            return msgspec.Raw(self.outputs_json())
         return getattr(self.record, name)
 
 

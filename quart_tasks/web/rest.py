@@ -127,16 +127,18 @@ def _failure(task: Task) -> dict[str, Any]:
 async def cancel(service: Service, task: Task) -> Response:
     if task.record.ended:
         return answer(task.record)
-    service.runner.cancel(task)
+    await service.cancel(task)
     return answer(task.record, 202)
 
 
 async def retry(service: Service, task: Task) -> Response:
-    return accepted(service, service.retry(task))
+    again = service.retry(task)
+    await service.accepted(again)
+    return accepted(service, again)
 
 
 async def delete(service: Service, task: Task) -> Response:
-    service.runner.forget(task)
+    await service.forget(task)
     return empty(204)
 
 
@@ -146,6 +148,7 @@ async def cancel_many(service: Service, owner: str | None) -> Response:
         if not task.record.ended:
             service.runner.cancel(task)
             count += 1
+    await service.committed()
     return answer({"count": count}, 202)
 
 
@@ -162,10 +165,13 @@ async def retry_many(service: Service, owner: str | None) -> Response:
             f"{len(tasks):,} tasks match and there is room for {room:,}: narrow the filter.",
             service.runner.metrics.seconds_for(len(tasks)),
         )
+    again = []
     for number, task in enumerate(tasks):
-        service.retry(task)
+        again.append(service.retry(task))
         if number % SLICE == SLICE - 1:
             await asyncio.sleep(0)
+    for task in again:
+        await service.accepted(task)
     return answer({"count": len(tasks)}, 202)
 
 

@@ -123,7 +123,7 @@ class TaskSocket:
                 raise
             owner = await ask(service, "cancel", task=task)
             task = service.registry.get(command.id, owner)
-            service.runner.cancel(task)
+            await service.cancel(task)
             await self._answer("ack", command.ref, {"tasks": [task.record]})
         else:
             owner = await ask(service, "events")

@@ -56,8 +56,9 @@ async def submit(service: Service, body: TaskBody, key: str | None = None) -> tu
     """Accept one task; and whether it is one that the same idempotency key gave before."""
     submission = await _prepare(service, body, key)
     if (known := _known(service, submission)) is not None:
+        await service.accepted(known)
         return known, True
-    return service.runner.submit(submission), False
+    return (await service.submit([submission]))[0], False
 
 
 async def submit_batch(service: Service, items: list[msgspec.Raw]) -> list[Task]:
@@ -86,7 +87,10 @@ async def submit_batch(service: Service, items: list[msgspec.Raw]) -> list[Task]
         )
     tasks = [_known(service, each) for each in submissions]
     new = [each for each, known in zip(submissions, tasks, strict=True) if known is None]
-    accepted = iter(service.runner.submit_many(new))
+    accepted = iter(await service.submit(new))
+    for known in tasks:
+        if known is not None:
+            await service.accepted(known)
     return [known or next(accepted) for known in tasks]
 
 
