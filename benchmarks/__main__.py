@@ -6,7 +6,18 @@ from collections.abc import Callable
 
 import msgspec
 
-from . import accept, flat, inprocess, latency, listing, memory, stream
+from . import (
+    accept,
+    crash,
+    flat,
+    hardcancel,
+    inprocess,
+    killed,
+    latency,
+    listing,
+    memory,
+    stream,
+)
 from .common import Result, line, machine
 
 QUESTIONS: dict[str, Callable[[bool], list[Result]]] = {
@@ -17,6 +28,9 @@ QUESTIONS: dict[str, Callable[[bool], list[Result]]] = {
     "latency": latency.run,
     "memory": memory.run,
     "flat": flat.run,
+    "hardcancel": hardcancel.run,
+    "crash": crash.run,
+    "killed": killed.run,
 }
 
 

@@ -39,10 +39,10 @@ class Subscription:
         self._log = log
         self._queue: list[Event] = []
         self._bytes = 0
-        self._progress: dict[str, Event] = {}
-        self._behind = False
+        self.progress: dict[str, Event] = {}
+        self.behind = False
         self._closed = False
-        self._waiter: asyncio.Future[None] | None = None
+        self.waiter: asyncio.Future[None] | None = None
 
     def begin(self, after: str | None) -> None:
         """Go on after a cursor; without one, with a snapshot."""
@@ -63,49 +63,49 @@ class Subscription:
     def put(self, event: Event) -> None:
         assert event.task_id is not None  # noqa: S101 - what is published is about a task
         if event.type == "progress":
-            self._progress.pop(event.task_id, None)  # so that the order is that of the numbers
-            self._progress[event.task_id] = event
-        elif self._behind or self.lost is not None:
+            self.progress.pop(event.task_id, None)  # so that the order is that of the numbers
+            self.progress[event.task_id] = event
+        elif self.behind or self.lost is not None:
             if event.last:
-                self._progress.pop(event.task_id, None)
+                self.progress.pop(event.task_id, None)
         else:
             self._queue.append(event)
             self._bytes += event.size
             if len(self._queue) > MAX_QUEUED or self._bytes > MAX_BYTES:
                 self.position = self._queue[0].seq - 1
                 self._forget()
-                self._behind = True
+                self.behind = True
 
     async def next(self) -> list[Event] | None:
         """The next events in order, at least one. None when it is lost: then take a snapshot
         and `rejoin`. Raises Closed when the server is going."""
         while True:
-            if self._behind and self.position < self._log.dropped:
+            if self.behind and self.position < self._log.dropped:
                 self.lost = "lagged"
             if self.lost is not None and not self._closed:
                 return None
-            if self._behind and self.lost is None:
+            if self.behind and self.lost is None:
                 if batch := self._catch_up():
                     return batch
                 await asyncio.sleep(0)  # a long buffer without a match must not hold the loop
                 continue
-            if (self._queue or self._progress) and self.lost is None:
+            if (self._queue or self.progress) and self.lost is None:
                 return self._take(self._log.last)
             if self._closed:
                 raise Closed
-            self._waiter = asyncio.get_running_loop().create_future()
+            self.waiter = asyncio.get_running_loop().create_future()
             try:
-                await self._waiter
+                await self.waiter
             finally:
-                self._waiter = None
+                self.waiter = None
 
     def rejoin(self, position: int) -> None:
         """Go on after `position`, with all before it forgotten."""
         self._forget()
-        self._progress = {id: event for id, event in self._progress.items() if event.seq > position}
+        self.progress = {id: event for id, event in self.progress.items() if event.seq > position}
         self.position = position
         self.lost = None
-        self._behind = position < self._log.last
+        self.behind = position < self._log.last
 
     def close(self) -> None:
         self._closed = True
@@ -113,14 +113,14 @@ class Subscription:
 
     def wake(self) -> None:
         self.waking = False
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        if self.waiter is not None and not self.waiter.done():
+            self.waiter.set_result(None)
 
     def _catch_up(self) -> list[Event]:
         events = self._log.since(self.position, 4 * MAX_QUEUED, MAX_BYTES)
         self._queue = [event for event in events if self.wants(event)]
-        self._behind = bool(events) and events[-1].seq < self._log.newest
-        return self._take(events[-1].seq if self._behind else self._log.last)
+        self.behind = bool(events) and events[-1].seq < self._log.newest
+        return self._take(events[-1].seq if self.behind else self._log.last)
 
     def _forget(self) -> None:
         self._queue, self._bytes = [], 0
@@ -129,10 +129,10 @@ class Subscription:
         """What waits up to `position`, in order."""
         batch = self._queue
         self._forget()
-        if self._progress:
-            ready = [event for event in self._progress.values() if event.seq <= position]
+        if self.progress:
+            ready = [event for event in self.progress.values() if event.seq <= position]
             for event in ready:
-                del self._progress[event.task_id or ""]
+                del self.progress[event.task_id or ""]
             batch = sorted(batch + ready, key=lambda event: event.seq)
         self.position = position
         return batch
@@ -219,11 +219,16 @@ class Subscriptions:
     def publish(self, event: Event) -> None:
         if not self._members:
             return
+        reported = event.type == "progress"
         for readers in self._readers(event):
             for subscription in readers:
+                # One that reads on from the replay buffer will find it there.
+                if subscription.behind and not (reported or subscription.progress):
+                    continue
                 if subscription.owner is None or subscription.owner == event.owner:
                     subscription.put(event)
-                    if not subscription.waking:
+                    # One that is busy sending looks for itself before it waits.
+                    if subscription.waiter is not None and not subscription.waking:
                         subscription.waking = True
                         self._wake_queue.append(subscription)
                         if len(self._wake_queue) == 1:

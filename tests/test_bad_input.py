@@ -550,7 +550,8 @@ async def test_the_apps_own_error_handlers_end_at_the_prefix(kind: Any) -> None:
 
 NO_COMMANDS: list[tuple[Any, int]] = [
     (b"", 400), ("", 400), (" ", 400), (b"\x00", 400), (b"\xff\xfe", 400), ("hello", 400),
-    ("{", 400), ("\ud800", 400), ('{"type": "cancel", "id": NaN}', 400), ('{"ref": "\\ud800"}', 400),
+    ("{", 400), ("\ud800", 400),
+    ('{"type": "cancel", "id": NaN}', 400), ('{"ref": "\\ud800"}', 400),
     ("[" * 100_000, 400), ("\ufeff{}", 400), ("null", 422),
     ("5", 422), ('"subscribe"', 422), ("[]", 422), ("{}", 422), ('{"type": null}', 422),
     ('{"type": 5}', 422), ('{"type": "nope"}', 422), ('{"type": "cancel"}', 422),
