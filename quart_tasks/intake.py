@@ -27,18 +27,15 @@ def key_of(submission: Submission) -> tuple[Any, ...] | None:
 def new_task(id: str, submission: Submission) -> Task:
     definition, options = submission.definition, submission.options
     delay, scheduled_for = waiting_time(options) if options is not NO_OPTIONS else (0.0, None)
-    retry = submission.retry or definition.retry
-    if options.retries is not None:
-        retry = dataclasses.replace(retry, retries=options.retries)
+    run = new_run(submission)
+    run.delay = delay
     record = Record(
         id=id, name=definition.name, executor=definition.executor,
-        state="scheduled" if delay else "queued", max_attempts=retry.retries + 1,
+        state="scheduled" if delay else "queued", max_attempts=run.retry.retries + 1,
         priority=definition.priority if options.priority is None else options.priority,
         key=options.key, parent_id=submission.parent_id, retry_of=submission.retry_of,
         owner=submission.owner, created_at=timestamp(), scheduled_for=scheduled_for,
     )  # fmt: skip
-    run = Run(submission, retry, key_of(submission))
-    run.delay = delay
     task = Task(record, run, submission=submission.idempotency, replayable=submission.replayable)
     if submission.json_args is not EMPTY_LIST or submission.json_kwargs is not EMPTY_OBJECT:
         task.keep("args", submission.json_args)
@@ -46,6 +43,13 @@ def new_task(id: str, submission: Submission) -> Task:
     if options is not NO_OPTIONS or submission.retry is not None:
         task.options = (options, submission.retry)
     return task
+
+
+def new_run(submission: Submission) -> Run:
+    retry = submission.retry or submission.definition.retry
+    if submission.options.retries is not None:
+        retry = dataclasses.replace(retry, retries=submission.options.retries)
+    return Run(submission, retry, key_of(submission))
 
 
 def waiting_time(options: Options) -> tuple[float, str | None]:
