@@ -12,7 +12,7 @@ import msgspec
 from quart import Response
 
 from .encoding import NULL, Blob, decode
-from .exceptions import TaskCancelled, failure
+from .exceptions import Interrupted, TaskCancelled, failure
 from .feed import follow_task
 from .record import Progress, Record, State
 from .service import Service
@@ -93,6 +93,8 @@ class TaskHandle(Generic[R]):
         """
         if self._task.run is not None:
             await self._service.ended(self._task, timeout)
+            if self._task.run is not None:
+                raise Interrupted("The server stops; the journal has the task go on later.")
         return self._value()
 
     def wait(self, timeout: float | None = None) -> R:

@@ -1,7 +1,7 @@
 """What becomes of the tasks that an earlier start has left in the journal.
 
 Those that waited wait on. Those that ran are run again if they are `idempotent`, with `attempt`
-raised, at most INTERRUPTIONS times beyond their retries, as a task that kills its server must not
+raised, at most three times beyond their retries, as a task that kills its server must not
 do so for ever; else they end as Interrupted. What no longer fits the code ends with an error that
 says so, and can be retried once it fits again.
 """
@@ -21,6 +21,7 @@ from .catalog import Catalog
 from .database import Row
 from .definition import NO_OPTIONS, Definition, Options, Submission
 from .encoding import decode
+from .endings import INTERRUPTED, goes_on
 from .entries import Accepted, Current
 from .exceptions import InvalidArguments, UnknownTask
 from .execution import Outcome
@@ -34,7 +35,6 @@ from .retry import RetryPolicy
 from .runner import Runner
 from .task import Task
 
-INTERRUPTIONS = 3
 AT_ONCE = 200  # tasks restored in one turn of the loop
 
 logger = logging.getLogger("quart_tasks")
@@ -103,7 +103,7 @@ class Recovery:
         elif current.cancel_requested:
             self._end(row[0], accepted, current, None)
             return
-        elif definition.idempotent and current.attempt < accepted.max_attempts + INTERRUPTIONS:
+        elif goes_on(definition, task.record):
             self._fates["run again"] += 1
             task.record = replace(task.record, state="queued", error=INTERRUPTED, worker=None)
             _interrupt(task, current)
@@ -131,9 +131,6 @@ class Recovery:
         if result is not None:
             self._registry.restore_result(task, _outcome(result, current))
         self._ended.append(task)
-
-
-INTERRUPTED = Error("Interrupted", "The server went away before the task had ended.")
 
 
 def _record(id: str, accepted: Accepted, current: Current) -> Record:

@@ -11,22 +11,20 @@ import logging
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import msgspec
 
 from . import family
 from .admission import Admission
 from .definition import Submission
-from .exceptions import Draining, TaskTimeout
+from .endings import Endings, call_once
+from .exceptions import Draining
 from .execution import Outcome
 from .executors.base import Attempt, Executor
-from .ids import timestamp
-from .intake import time_in
 from .lanes import Lane
 from .ledger import Ledger
 from .metrics import Metrics
-from .record import Error, Progress, Record, State
+from .record import Error, Progress
 from .registry import Registry
 from .run import Run, Timers
 from .task import Task
@@ -41,13 +39,14 @@ class Runner:
         self.lanes: dict[str, Lane] = {}
         self.metrics = Metrics()
         self.draining = False  # takes and starts no more tasks
-        self.interrupting = False
-        self.when_idle: list[Callable[[], None]] = []  # called once no task is unfinished
         self.when_quiet: list[Callable[[], None]] = []  # called once no attempt runs
         self._timers = timers
         self._max_abandoned = registry.config.max_abandoned_threads
         self.admission = Admission(
             registry, self.ledger, self.lanes, self.metrics, self._enter, self._dispatch
+        )
+        self.endings = Endings(
+            registry, self.ledger, self.admission, self.lanes, self.metrics, self._wait
         )
 
     def add_executor(self, executor: Executor) -> None:
@@ -115,7 +114,7 @@ class Runner:
             return
         attempt = self._begun(task)
         if attempt is None:
-            self._end(task, "cancelled", cancel_requested=True)
+            self.endings.end(task, "cancelled", cancel_requested=True)
         elif not task.record.cancel_requested:
             self.registry.change(task, cancel_requested=True)
             self._stop(attempt)
@@ -146,7 +145,7 @@ class Runner:
             return
         if self._begun(task) is None:
             message = "The task had not started when its time to start (`expires`) was over."
-            self._end(task, "failed", error=Error("TaskExpired", message))
+            self.endings.end(task, "failed", error=Error("TaskExpired", message))
 
     def _timed_out(self, attempt: Attempt) -> None:
         if self._is_current(attempt):
@@ -164,7 +163,7 @@ class Runner:
             self._abandon(lane, attempt)
         else:
             lane.stuck.append(attempt)
-        self._conclude(attempt, Outcome(error=_STOPPED))
+        self.endings.conclude(attempt, Outcome(error=_STOPPED))
         self._dispatch(lane)
 
     def _abandon(self, lane: Lane, attempt: Attempt) -> None:
@@ -208,7 +207,7 @@ class Runner:
             self._returned(lane, attempt)
         elif self._is_current(attempt):
             self._free(lane, attempt)
-            self._conclude(attempt, outcome)
+            self.endings.conclude(attempt, outcome)
         self._dispatch(lane)
 
     def lost(self, attempt: Attempt, message: str) -> None:
@@ -298,133 +297,11 @@ class Runner:
         attempt.holds_slot = False
         lane.give_back(attempt.definition.name, attempt.definition.concurrency is not None)
         if self.when_quiet and not self.running():
-            _call_once(self.when_quiet)
-
-    def _conclude(self, attempt: Attempt, outcome: Outcome) -> None:
-        """Decide what an attempt's end means for its task."""
-        task: Task = attempt.task
-        run, record = task.run, task.record
-        assert run is not None  # noqa: S101 - the attempt is current
-        if attempt.timer is not None:
-            attempt.timer.cancel()
-        self.metrics.runs.append(time.monotonic() - run.queued_at)
-        if not attempt.given_up:
-            run.attempt = None
-        error, retryable = outcome.error, outcome.retryable
-        if error is None:
-            if not attempt.started:  # an executor may leave out what the end implies
-                self.registry.begin_attempt(task, attempt.definition.executor)
-            self._settle(task, run)
-            now = timestamp()
-            self.ledger.succeed(task, outcome, now, partial(self._succeed, task, outcome, now))
-            return
-        if record.cancel_requested:
-            self._end(task, "cancelled", outcome.exception)
-            return
-        if attempt.timed_out:
-            error = Error(
-                "TaskTimeout", f"The attempt ran longer than its timeout of {run.timeout:g} s."
-            )
-            retryable = run.retry.covers(TaskTimeout)
-        elif self.interrupting and attempt.stopped:
-            error, retryable = _INTERRUPTED, False
-        if retryable and attempt.started and record.attempt < record.max_attempts:
-            self._again(task, attempt, error)
-        else:
-            self._log_failure(record, error)
-            self._end(task, "failed", outcome.exception, error=error)
-
-    def _again(self, task: Task, attempt: Attempt, error: Error) -> None:
-        """Let a task wait for its next attempt, and that for the end of an attempt that was
-        given up on: two never run at once."""
-        run = task.run
-        assert run is not None  # noqa: S101 - it is to go on
-        pause = run.retry.pause(task.record.attempt - 1)
-        logger.warning(
-            "Task %s (%s): attempt %d of %d failed with %s: %s. The next is in %.2f s.",
-            task.record.name, task.record.id, task.record.attempt, task.record.max_attempts,
-            error.type, error.message, pause,
-        )  # fmt: skip
-        now, then = timestamp(), time_in(pause)
-        self.registry.end_attempt(task, error, now)
-        changes = {"error": error, "scheduled_for": then, "worker": None}
-        wait = partial(self._wait_again, task, attempt, pause, now, changes)
-        self.ledger.write(task, wait, changes | {"state": "scheduled"})
-
-    def _wait_again(
-        self, task: Task, attempt: Attempt, pause: float, now: str, changes: dict[str, Any]
-    ) -> None:
-        if task.run is None or task.run.settled:  # cancelled meanwhile
-            return
-        self.registry.move(task, "scheduled", now, **changes)
-        if not task.run.attempt:
-            self._wait(task, pause)
+            call_once(self.when_quiet)
 
     def _wait(self, task: Task, seconds: float) -> None:
         assert task.run is not None  # noqa: S101 - it is to go on
         task.run.timer = self._timers.call_later(seconds, self._due, task)
-
-    def _end(
-        self, task: Task, state: State, exception: BaseException | None = None, **changes: Any
-    ) -> None:
-        run = task.run
-        assert run is not None  # noqa: S101 - a task ends once
-        self._settle(task, run)
-        now = timestamp()
-        changes |= {"finished_at": now, "scheduled_for": None}
-        close = partial(self._close, task, state, exception, now, changes)
-        if changes.get("error") is _INTERRUPTED:
-            close()  # not a word to the journal: the next start decides what becomes of it
-        else:
-            self.ledger.write(task, close, changes | {"state": state})
-
-    def _close(
-        self, task: Task, state: State, exception: BaseException | None, now: str,
-        changes: dict[str, Any],
-    ) -> None:  # fmt: skip
-        run = task.run
-        assert run is not None  # noqa: S101 - a task ends once
-        self.registry.move(task, state, now, **changes)
-        self._ended(run, exception)
-
-    def _succeed(self, task: Task, outcome: Outcome, now: str) -> None:
-        run = task.run
-        assert run is not None  # noqa: S101 - a task ends once
-        self.registry.succeed(task, outcome, now)
-        self._ended(run, None)
-
-    def _settle(self, task: Task, run: Run) -> None:
-        """The task's end is decided: take back all that waits on its behalf."""
-        run.settled = True
-        if run.timer is not None:
-            run.timer.cancel()
-        if run.expiry is not None:
-            run.expiry.cancel()
-        if run.ticket:
-            self.lanes[run.definition.executor].drop(task)
-        if run.parent is not None or run.children:
-            family.leave(task)
-
-    def _ended(self, run: Run, exception: BaseException | None) -> None:
-        """Tell those who wait."""
-        self.admission.free(run)
-        self.metrics.end()
-        if run.handle is not None and exception is not None:
-            handle = run.handle()
-            if handle is not None:
-                handle.exception = exception
-        for waiter in run.waiters:
-            if not waiter.done():
-                waiter.set_result(None)
-        if self.when_idle and not self.registry.unfinished_count:
-            _call_once(self.when_idle)
-
-    def _log_failure(self, record: Record, error: Error) -> None:
-        logger.error(
-            "Task %s (%s) failed in attempt %d of %d: %s: %s%s",
-            record.name, record.id, record.attempt, record.max_attempts, error.type,
-            error.message, "\n" + error.traceback if error.traceback else "",
-        )  # fmt: skip
 
     # -- shutdown --------------------------------------------------------------------------
 
@@ -434,36 +311,29 @@ class Runner:
 
     def interrupt(self) -> None:
         """Stop every attempt; those tasks end as Interrupted."""
-        self.draining = self.interrupting = True
+        self.draining = self.endings.interrupting = True
         for task in self.registry.unfinished():
             if (attempt := self._begun(task)) is not None:
                 self._stop(attempt)
 
     def give_up(self) -> None:
-        """End whatever is left as Interrupted, and say what never ran."""
-        self.draining = self.interrupting = True
+        """End whatever is left as Interrupted, or leave it to the next start, and say what never
+        ran."""
+        self.draining = self.endings.interrupting = True
         left: dict[str, int] = {}
         for task in self.registry.unfinished():
             if task.run is None or task.run.settled:
                 continue
-            if task.record.state != "running":
-                left[task.record.name] = left.get(task.record.name, 0) + 1
-            else:
-                self._log_failure(task.record, _INTERRUPTED)
             if (attempt := task.run.attempt) is not None:
                 attempt.given_up = True
                 if attempt.timer is not None:
                     attempt.timer.cancel()
-            self._end(task, "failed", error=_INTERRUPTED)
+            if task.record.state != "running":
+                left[task.record.name] = left.get(task.record.name, 0) + 1
+            self.endings.interrupt(task)
         if left:
             names = ", ".join(f"{number} of {name}" for name, number in left.items())
             logger.warning("The server stops. Not run: %s.", names)
 
 
 _STOPPED = Error("CancelledError", "The attempt was stopped.")
-_INTERRUPTED = Error("Interrupted", "The server went away before the task had ended.")
-
-
-def _call_once(callbacks: list[Callable[[], None]]) -> None:
-    while callbacks:
-        callbacks.pop()()

@@ -278,7 +278,7 @@ class Service:
         async with asyncio.timeout(timeout):
             while self.registry.unfinished_count:
                 idle = asyncio.Event()
-                self.runner.when_idle.append(idle.set)
+                self.runner.endings.when_idle.append(idle.set)
                 await idle.wait()
 
     # -- state -----------------------------------------------------------------------------

@@ -233,7 +233,7 @@ async def ends_within(service: Service, task: Task, seconds: float) -> bool:
         await service.ended(task, seconds)
     except TimeoutError:
         return False
-    return True
+    return task.run is None  # else the server stops, and leaves it to the next start
 
 
 async def changes_within(service: Service, task: Task, seconds: float) -> None:
