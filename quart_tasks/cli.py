@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import logging
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -22,6 +23,8 @@ from .server import serve
 
 # How long the interpreter's own end may take: atexit functions, threads that it waits for.
 LEAVE_SECONDS = 2.0
+# And how long what was cancelled at the very end may take.
+LEFT_SECONDS = 0.2
 
 
 class Refused(click.ClickException):
@@ -82,10 +85,14 @@ def _serve(name: str, host: str, port: int) -> None:
         click.echo(_greeting(app, name, url))
 
     async def run() -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            # What `serve` puts back when all is over: one more signal changes nothing then.
+            signal.signal(number, signal.SIG_IGN)
         try:
             await serve(app, host, port, on_listening=greet)
         finally:
             _leave_soon()
+        await _leave_behind()
 
     try:
         asyncio.run(run())
@@ -154,6 +161,20 @@ def _log_to_stderr(app: Quart) -> None:
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     # A logger that the module used already got a handler of its own, and would say all twice.
     app.logger.removeHandler(default_handler)
+
+
+async def _leave_behind() -> None:
+    """End the process if a coroutine goes on though it is cancelled: asyncio would wait for it."""
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    if left:
+        _, left = await asyncio.wait(left, timeout=LEFT_SECONDS)
+    if left:
+        click.echo("What was cancelled goes on; leaving without it.", err=True)
+        logging.shutdown()
+        sys.stdout.flush()
+        os._exit(0)
 
 
 def _leave_soon() -> None:

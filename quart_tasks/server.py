@@ -7,6 +7,7 @@ process may be started, and because several server processes would be several re
 from __future__ import annotations
 
 import asyncio
+import gc
 import ipaddress
 import logging
 import os
@@ -72,6 +73,9 @@ async def serve(
 
     async def stopped() -> None:  # called by Hypercorn when it has begun to serve
         nonlocal aborting
+        # What the imports and the start have made stays. Not walking these 70,000 objects again
+        # takes 13 to 27 ms off each of the cycle collector's full passes, which hold the loop.
+        gc.freeze()
         if on_listening is not None:
             on_listening(listener.url)
         await stop.wait()

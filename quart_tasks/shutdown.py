@@ -34,15 +34,21 @@ ALL = LEAVE + STOP + ANSWER + CLOSE  # and TASKS_DRAIN_TIMEOUT
 
 
 class Shutdown:
-    """The phases from `refuse` to `kill` of one service; each may be asked for again."""
+    """The phases from `refuse` to `kill` of one service. They run once, whoever asks for them."""
 
     def __init__(self, runner: Runner, subscriptions: Subscriptions, drain_timeout: float) -> None:
         self._runner = runner
         self._subscriptions = subscriptions
         self._drain_timeout = drain_timeout
         self._in_a_hurry = asyncio.Event()
+        self._run: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
+        if self._run is None:
+            self._run = asyncio.create_task(self._phases())
+        await asyncio.shield(self._run)
+
+    async def _phases(self) -> None:
         leaving = asyncio.ensure_future(self.leave())
         await self._until_quiet(self._drain_timeout)
         if self._runner.running():

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 
 from .events import Event, EventLog
+from .turns import Turns
 
 # What a reader may be behind before it reads from the replay buffer, and takes from there at
 # once: it holds on to that for as long as it does not read.
@@ -143,6 +144,7 @@ class Subscriptions:
     woken in one turn would hold the loop for as long as a thousand writes take."""
 
     def __init__(self, log: EventLog) -> None:
+        self.turns = Turns()
         self._log = log
         self._members: set[Subscription] = set()
         self._all: set[Subscription] = set()

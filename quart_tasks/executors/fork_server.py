@@ -41,7 +41,9 @@ def start_method(modules: list[str]) -> Any:
         # Has no effect when a fork server runs already: workers then import for themselves.
         forkserver.set_forkserver_preload([PRELOAD_MODULE])
         wanted = [name for name in modules if name != "__main__"]
-        os.environ[PRELOAD_VARIABLE] = json.dumps({"path": sys.path, "modules": wanted})
+        os.environ[PRELOAD_VARIABLE] = json.dumps(
+            {"path": sys.path, "modules": wanted, "parent": os.getpid()}
+        )
         try:
             forkserver.ensure_running()
         finally:

@@ -11,13 +11,27 @@ import importlib
 import json
 import os
 import sys
+import threading
 from contextlib import suppress
 
 from quart_tasks.executors.fork_server import PRELOAD_VARIABLE
 
+
+def watch(parent: int, imported: threading.Event) -> None:
+    """End with the parent while the imports last; afterwards the fork server does by itself."""
+    while not imported.wait(0.1):
+        if os.getppid() != parent:
+            os._exit(0)
+
+
 if PRELOAD_VARIABLE in os.environ:
     wanted = json.loads(os.environ.pop(PRELOAD_VARIABLE))
     sys.path[:] = wanted["path"]
+    imported = threading.Event()
+    watcher = threading.Thread(target=watch, args=(wanted["parent"], imported), daemon=True)
+    watcher.start()
     for name in wanted["modules"]:
         with suppress(Exception, SystemExit):  # the worker imports it again, and says why not
             importlib.import_module(name)
+    imported.set()
+    watcher.join()  # no thread may be running where workers are forked

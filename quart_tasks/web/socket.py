@@ -16,7 +16,7 @@ from ..feed import events_of
 from ..service import Service
 from .access import ask
 from .problems import BadRequest, problem_of
-from .streams import ClientDisconnectedError, receive
+from .streams import ClientDisconnectedError, receive, sender
 from .submissions import MAX_BATCH, decode, submit_batch
 
 MAX_WATCHED = 10_000
@@ -85,11 +85,13 @@ class TaskSocket:
             self._service.registry.subscriptions.close(self._subscription)
 
     async def _send_events(self) -> None:
+        send, turns = sender(), self._service.registry.subscriptions.turns
         async with aclosing(events_of(self._service.registry, self._subscription)) as batches:
             async for batch in batches:
                 async with self._sending:
                     for event in batch:
-                        await websocket.send(event.text)
+                        await turns.take()
+                        await send({"type": "websocket.send", "bytes": None, "text": event.text})
 
     async def _take_commands(self) -> None:
         while True:

@@ -26,6 +26,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+SEND = "quart_tasks.send"  # in a socket's scope: the way to the client without Quart's
 ROOM = "quart_tasks.room"  # in a socket's scope: the semaphore of messages not yet read
 BODY = "quart_tasks.body"  # in a request's scope: its body
 BODY_SECONDS = 60.0  # to receive it in, which is Quart's default too
@@ -137,6 +138,7 @@ class Surface:
                     room.release()  # a receive that waits for room goes on, to the client's close
                 await send(message)
 
+        scope[SEND] = send
         await self._app(scope, bounded_receive, refusing_send)
         # Hypercorn reads a socket no further while a message waits for the app, and so would
         # never see the client's end.
