@@ -51,6 +51,7 @@ class Recovery:
         self._ended: list[Task] = []
         self._corrections: list[Change] = []
         self._fates: Counter[str] = Counter()
+        self.stopped = False  # between two slices, as a thread that reads cannot be
 
     async def run(self) -> None:
         """Bring all back, then let those that wait go on."""
@@ -66,6 +67,8 @@ class Recovery:
             # These stay, and need not be walked by the cycle collector again and again: its passes
             # over 100,000 tasks held the loop for 0.3 s.
             gc.freeze()
+            if self.stopped:
+                return
         self._journal.start()
         if self._corrections:
             self._journal.write(Entry(self._corrections))

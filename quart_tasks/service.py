@@ -69,7 +69,8 @@ class Service:
         self._http: aiohttp.ClientSession | None = None
         self._lags: deque[float] = deque(maxlen=600)
         self._tick: asyncio.TimerHandle | None = None
-        self._recovery: asyncio.Task[None] | None = None
+        self._recovery: Recovery | None = None
+        self._reading: asyncio.Task[None] | None = None
 
     # -- start and stop --------------------------------------------------------------------
 
@@ -92,9 +93,9 @@ class Service:
         self._say_what_cannot_be()
         if self.journal is not None:
             self.registry.loading, self.registry.dropped = True, []
-            recovery = Recovery(self.journal, self.runner, self.catalog)
-            self._recovery = self.loop.create_task(recovery.run())
-            self._recovery.add_done_callback(_log_failure)
+            self._recovery = Recovery(self.journal, self.runner, self.catalog)
+            self._reading = self.loop.create_task(self._recovery.run())
+            self._reading.add_done_callback(_log_failure)
 
     def _process_definitions(self) -> list[Definition]:
         return [each for each in self.catalog.definitions.values() if each.executor == "process"]
@@ -123,9 +124,9 @@ class Service:
     async def _close_journal(self) -> None:
         if self.journal is None:
             return
-        if self._recovery is not None:
-            self._recovery.cancel()
-            await asyncio.wait([self._recovery])
+        if self._recovery is not None and self._reading is not None:
+            self._recovery.stopped = True
+            await asyncio.wait([self._reading])
         self._forget_dropped()
         if not await self.journal.close(shutdown.CLOSE):
             logger.error("Not all could be written to the journal: %s.", self.journal.problem)
