@@ -37,7 +37,7 @@ class Admission:
 
     def submit(self, submissions: list[Submission]) -> list[Task]:
         """Accept all or, with an error, none. Raises QueueFull, JournalUnavailable."""
-        self._make_sure(len(submissions))
+        self._make_sure(sum(self._known(each) is None for each in submissions))
         new: list[Task] = []
         tasks = [self._known(each) or self._reserve(each, new) for each in submissions]
         if any(task.run is not None and task.run.durable for task in new):
@@ -63,7 +63,7 @@ class Admission:
         if self._ledger.problem is not None:
             raise JournalUnavailable
         waiting = self._registry.pending
-        if waiting + number > self._max_pending:
+        if number and waiting + number > self._max_pending:
             raise QueueFull(
                 f"{waiting:,} tasks wait already and TASKS_MAX_PENDING allows "
                 f"{self._max_pending:,}: submit again later.",

@@ -88,6 +88,9 @@ class Endings:
             self._settle(task, run)
             self._ended(run, None)
             return
+        if record.cancel_requested:
+            self.end(task, "cancelled")
+            return
         if record.state == "running":
             self.log_failure(record, INTERRUPTED)
         self.end(task, "failed", error=INTERRUPTED)

@@ -18,7 +18,7 @@ from . import family
 from .admission import Admission
 from .definition import Submission
 from .endings import Endings, call_once
-from .exceptions import Draining
+from .exceptions import Conflict, Draining
 from .execution import Outcome
 from .executors.base import Attempt, Executor
 from .lanes import Lane
@@ -130,6 +130,12 @@ class Runner:
             self._stop(attempt)
             return None
         return attempt
+
+    def forget(self, task: Task) -> None:
+        """Drop an ended task's record. Raises Conflict."""
+        if task.run is not None:
+            raise Conflict(f"The task is {task.record.state}: cancel it, and delete it when ended.")
+        self.registry.forget(task)
 
     # -- timers ----------------------------------------------------------------------------
 

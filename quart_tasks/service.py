@@ -223,15 +223,12 @@ class Service:
 
     async def forget(self, task: Task) -> None:
         """Drop an ended task's record. Raises Conflict, JournalUnavailable."""
-        if task.run is not None:
-            raise Conflict(f"The task is {task.record.state}: cancel it, and delete it when ended.")
-        if self.journal is not None:
+        id = task.record.id
+        if self.journal is not None and task.run is None:
             self._make_sure()
-            id = task.record.id
             await self._told(lambda done: self.runner.ledger.forget([id], done))
-            if self.registry.find(id) is not task:
-                return
-        self.registry.forget(task)
+        if self.registry.find(id) is task:  # nobody else has dropped it meanwhile
+            self.runner.forget(task)
 
     def _make_sure(self) -> None:
         if self.runner.ledger.problem is not None:

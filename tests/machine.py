@@ -307,7 +307,10 @@ class Model:
     def give_up(self, order: list[str]) -> None:
         self.draining = self.interrupting = True
         for job in _sorted(self.unfinished(), order):
-            self._end(job, "failed", "Interrupted")
+            if job.cancel_requested:
+                self._end(job, "cancelled")
+            else:
+                self._end(job, "failed", "Interrupted")
 
     def forget(self, job: Job) -> None:
         job.story.append(("deleted",))

@@ -520,9 +520,9 @@ class Lives(RuleBasedStateMachine):
             assert runner.running() == 0
 
         if not self.model.unfinished():
-            assert not runner.when_idle
-        elif not runner.when_idle:
-            runner.when_idle.append(idle)
+            assert not runner.endings.when_idle
+        elif not runner.endings.when_idle:
+            runner.endings.when_idle.append(idle)
         if not any(self.model.holding(name) for name in self.executors):
             assert not runner.when_quiet
         elif not runner.when_quiet:
