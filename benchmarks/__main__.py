@@ -16,6 +16,7 @@ from . import (
     latency,
     listing,
     memory,
+    shutdown,
     stream,
 )
 from .common import Result, line, machine
@@ -31,6 +32,7 @@ QUESTIONS: dict[str, Callable[[bool], list[Result]]] = {
     "hardcancel": hardcancel.run,
     "crash": crash.run,
     "killed": killed.run,
+    "shutdown": shutdown.run,
 }
 
 
