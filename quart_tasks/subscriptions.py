@@ -29,6 +29,11 @@ class Subscription:
     waits.
     """
 
+    __slots__ = (
+        "_bytes", "_closed", "_log", "_queue", "all", "behind", "ids", "lost", "names", "owner",
+        "position", "progress", "waiter", "waking",
+    )  # fmt: skip
+
     def __init__(self, log: EventLog, owner: str | None) -> None:
         self.all = False
         self.ids: set[str] = set()
