@@ -49,8 +49,9 @@ async def send_feed(feed: Feed, turns: Turns) -> None:
                 for event in batch:
                     await turns.take()
                     await send({"type": "websocket.send", "bytes": None, "text": event.text})
-                if batch[-1].type == "bye":
+                if event.type == "bye":
                     code = 1012
+                del batch, event  # a reader that waits must not hold on to what it has sent
         await websocket.close(code)
 
 
