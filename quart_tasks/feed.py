@@ -32,6 +32,7 @@ async def follow(
     try:
         async for batch in events_of(registry, subscription):
             yield batch
+            del batch
     finally:
         registry.subscriptions.close(subscription)
 
@@ -51,6 +52,8 @@ async def events_of(
         else:
             for frame in snapshot(registry, subscription):
                 yield [frame]
+                del frame
+        del batch  # it is sent, and the next may be long in coming
 
 
 def snapshot(registry: Registry, subscription: Subscription) -> Iterator[Event]:

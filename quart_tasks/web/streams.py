@@ -16,7 +16,7 @@ from ..service import Service
 from ..task import Task
 from ..turns import Turns
 from .answers import empty
-from .surface import ROOM, SEND, Send
+from .surface import ROOM, SEND, Room, Send
 
 HEARTBEAT = 15.0  # seconds of silence after which SSE sends a comment, so that proxies wait on
 RETRY = 1000  # milliseconds after which an EventSource comes back
@@ -41,21 +41,18 @@ async def send_feed(feed: Feed, turns: Turns) -> None:
     """Send a feed to this WebSocket and close it: 1000 at the end, 1012 after `bye`."""
     await websocket.accept()
     send = sender()
-    reader = asyncio.create_task(_discard())
+    room().forget()  # what the client sends is dropped
     code = 1000
-    try:
-        with suppress(ClientDisconnectedError):
-            async with aclosing(feed) as batches:
-                async for batch in batches:
-                    for event in batch:
-                        await turns.take()
-                        await send({"type": "websocket.send", "bytes": None, "text": event.text})
-                    if batch[-1].type == "bye":
-                        code = 1012
-            await websocket.close(code)
-    finally:
-        reader.cancel()
-        await asyncio.gather(reader, return_exceptions=True)  # the client may be gone
+    with suppress(ClientDisconnectedError):
+        async with aclosing(feed) as batches:
+            async for batch in batches:
+                for event in batch:
+                    await turns.take()
+                    await send({"type": "websocket.send", "bytes": None, "text": event.text})
+                if event.type == "bye":
+                    code = 1012
+                del batch, event  # a reader that waits must not hold on to what it has sent
+        await websocket.close(code)
 
 
 def sender() -> Send:
@@ -66,17 +63,16 @@ def sender() -> Send:
     return send
 
 
-async def _discard() -> None:
-    """Read and forget what the client sends, so that it cannot pile up."""
-    while True:
-        await receive()
+def room() -> Room:
+    scope: dict[str, Any] = websocket.scope  # type: ignore[assignment]
+    found: Room = scope[ROOM]
+    return found
 
 
 async def receive() -> Any:
     """The next message of this WebSocket, with room made for another."""
     message = await websocket.receive()
-    scope: dict[str, Any] = websocket.scope  # type: ignore[assignment]
-    scope[ROOM].release()
+    room().read()
     return message
 
 

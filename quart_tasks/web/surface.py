@@ -27,8 +27,9 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 SEND = "quart_tasks.send"  # in a socket's scope: the way to the client without Quart's
-ROOM = "quart_tasks.room"  # in a socket's scope: the semaphore of messages not yet read
+ROOM = "quart_tasks.room"  # in a socket's scope: its Room
 BODY = "quart_tasks.body"  # in a request's scope: its body
+RESPONSE = "websocket.http.response"
 BODY_SECONDS = 60.0  # to receive it in, which is Quart's default too
 CLOSE_SECONDS = 5.0  # for a client to answer a close
 AHEAD = 4  # messages
@@ -42,22 +43,17 @@ class Surface:
         self._max_body = max_body
         self._deadlines = _Deadlines()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        # No coroutine of its own: it would be kept for as long as a socket is open.
         if scope["type"] not in ("http", "websocket"):
-            await self._app(scope, receive, send)
-            return
+            return self._app(scope, receive, send)
         path = _routed(scope)
         if path is None:
-            if scope["type"] == "http":
-                await _send_problem(send, problem(400, detail="The request has no usable path."))
-            else:
-                await send({"type": "websocket.close", "code": 1000, "reason": ""})
-        elif path != self._prefix and not path.startswith(self._prefix + "/"):
-            await self._app(scope, receive, send)
-        elif scope["type"] == "http":
-            await self._http(scope, receive, send)
-        else:
-            await self._websocket(scope, receive, send)
+            return _refuse_path(scope, send)
+        if path != self._prefix and not path.startswith(self._prefix + "/"):
+            return self._app(scope, receive, send)
+        handle = self._http if scope["type"] == "http" else self._websocket
+        return handle(scope, receive, send)
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         limit = self._max_body()
@@ -103,12 +99,13 @@ class Surface:
         await self._app(scope, replayed_receive, problem_send)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        room = scope[ROOM] = asyncio.Semaphore(AHEAD)
+        room = scope[ROOM] = Room()
         # With this extension Quart says why it refuses, whatever the server can do.
-        scope["extensions"] = {**(scope.get("extensions") or {}), "websocket.http.response": {}}
+        if RESPONSE not in (scope.get("extensions") or {}):
+            scope["extensions"] = {**(scope.get("extensions") or {}), RESPONSE: {}}
         status = 0
         body = bytearray()
-        closed = gone = False  # by the app; by the client
+        gone = False  # the client has closed
 
         async def bounded_receive() -> Message:
             nonlocal gone
@@ -117,25 +114,23 @@ class Surface:
                 if message["type"] != "websocket.receive":
                     gone = message["type"] == "websocket.disconnect"
                     return message
-                if not closed:
-                    await room.acquire()
-                if not closed:  # else nobody reads it any more
+                await room.wait()
+                if room.wanted:
                     # A server may leave one out, where Quart looks it up.
                     return {"text": None, "bytes": None, **message}
 
         async def refusing_send(message: Message) -> None:
-            nonlocal status, closed
+            nonlocal status
             if message["type"] == "websocket.http.response.start":
                 status = message["status"]
             elif message["type"] == "websocket.http.response.body":
                 body.extend(message.get("body", b""))
                 if not message.get("more_body", False):
-                    closed = True
+                    room.forget()
                     await _refuse(send, status, bytes(body), scope)
             else:
                 if message["type"] == "websocket.close":
-                    closed = True
-                    room.release()  # a receive that waits for room goes on, to the client's close
+                    room.forget()
                 await send(message)
 
         scope[SEND] = send
@@ -146,6 +141,35 @@ class Surface:
             async with asyncio.timeout(CLOSE_SECONDS):
                 while not gone:
                     gone = (await receive())["type"] == "websocket.disconnect"
+
+
+async def _refuse_path(scope: Scope, send: Send) -> None:
+    if scope["type"] == "http":
+        await _send_problem(send, problem(400, detail="The request has no usable path."))
+    else:
+        await send({"type": "websocket.close", "code": 1000, "reason": ""})
+
+
+class Room:
+    """How many messages of a socket may wait for its handler, which says when it has read one, or
+    that it wants none any more."""
+
+    __slots__ = ("_semaphore", "wanted")
+
+    def __init__(self) -> None:
+        self._semaphore = asyncio.Semaphore(AHEAD)
+        self.wanted = True  # else they are dropped, and the client's close is still seen
+
+    async def wait(self) -> None:
+        if self.wanted:
+            await self._semaphore.acquire()
+
+    def read(self) -> None:
+        self._semaphore.release()
+
+    def forget(self) -> None:
+        self.wanted = False
+        self._semaphore.release()
 
 
 def _routed(scope: Scope) -> str | None:
