@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from .definition import Submission
+from .definition import Definition, Submission
 from .exceptions import JournalUnavailable, QueueFull
 from .intake import key_of, new_task
 from .lanes import Lane
@@ -24,14 +24,14 @@ from .task import Task
 class Admission:
     def __init__(
         self, registry: Registry, ledger: Ledger, lanes: dict[str, Lane], metrics: Metrics,
-        enter: Callable[[Task], None], dispatch: Callable[[Lane], None],
+        enter: Callable[[Task], None], give_back: Callable[[Lane, Definition], None],
     ) -> None:  # fmt: skip
         self._registry = registry
         self._ledger = ledger
         self._lanes = lanes
         self._metrics = metrics
         self._enter = enter  # what becomes of an accepted task
-        self._dispatch = dispatch
+        self._give_back = give_back  # of a slot
         self._max_pending = registry.config.max_pending
         self._keys: dict[tuple[Any, ...], Task] = {}
 
@@ -78,8 +78,8 @@ class Admission:
                 return known
         key = key_of(submission)
         holder = self._keys.get(key) if key is not None else None
-        if holder is not None:
-            self._registry.note_submission(holder, submission.idempotency)
+        if holder is not None and self._registry.note_submission(holder, submission.idempotency):
+            self._ledger.note(holder)
         return holder
 
     def _reserve(self, submission: Submission, new: list[Task]) -> Task:
@@ -120,6 +120,4 @@ class Admission:
         self._registry.release(task)
         self.free(run)
         if run.has_slot:
-            lane = self._lanes[run.definition.executor]
-            lane.give_back(run.definition.name, limited=False)
-            self._dispatch(lane)
+            self._give_back(self._lanes[run.definition.executor], run.definition)

@@ -18,7 +18,7 @@ from flask.logging import default_handler  # Quart's loggers are made by Flask's
 from hypercorn.utils import LifespanFailureError
 from quart import Quart
 
-from .exceptions import InvalidConfig, QuartTasksError
+from .exceptions import InvalidConfig, JournalRefused, QuartTasksError
 from .server import serve
 
 # How long the interpreter's own end may take: atexit functions, threads that it waits for.
@@ -97,6 +97,8 @@ def _serve(name: str, host: str, port: int) -> None:
     try:
         asyncio.run(run())
     except LifespanFailureError as error:
+        if (extension := app.extensions.get("QUART_TASKS")) and extension.refused:
+            raise Refused(str(extension.refused)) from None
         raise click.ClickException(f"{error}. The traceback is above.") from None
     except QuartTasksError as error:
         raise Refused(str(error)) from None
@@ -156,11 +158,17 @@ def _call(name: str, factory: Any) -> Any:
 
 def _log_to_stderr(app: Quart) -> None:
     """Show warnings and errors, unless the app's module has set up logging itself."""
+    app.logger.addFilter(_is_no_refusal)
     if logging.root.handlers:
         return
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     # A logger that the module used already got a handler of its own, and would say all twice.
     app.logger.removeHandler(default_handler)
+
+
+def _is_no_refusal(record: logging.LogRecord) -> bool:
+    """A refused journal is told in a sentence at the end, without Quart's traceback."""
+    return not (record.exc_info and isinstance(record.exc_info[1], JournalRefused))
 
 
 async def _leave_behind() -> None:

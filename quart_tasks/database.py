@@ -12,9 +12,10 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from itertools import chain
 from pathlib import Path
+from urllib.parse import quote
 
 from .exceptions import JournalRefused
 
@@ -82,8 +83,8 @@ class Database:
         """
         self._take_lock()
         try:
-            self._connection = self._connect()
             self._check()
+            self._connection = self._connect()
             self._migrate()
         except sqlite3.Error as error:
             self.close()
@@ -129,11 +130,17 @@ class Database:
         return connection
 
     def _check(self) -> None:
-        """Look before anything is written."""
-        execute = self._open().execute
-        (application,) = execute("PRAGMA application_id").fetchone()
-        (version,) = execute("PRAGMA user_version").fetchone()
-        (tables,) = execute("SELECT count(*) FROM sqlite_master").fetchone()
+        """Look before anything is written, through a connection that cannot write: the last one
+        that can brings the WAL into the file when it closes, and so would change a damaged one."""
+        if not self.path.exists():
+            return
+        name = f"file:{quote(str(self.path))}?mode=ro"
+        with closing(sqlite3.connect(name, uri=True, timeout=BUSY_SECONDS)) as connection:
+            execute = connection.execute
+            (application,) = execute("PRAGMA application_id").fetchone()
+            (version,) = execute("PRAGMA user_version").fetchone()
+            (tables,) = execute("SELECT count(*) FROM sqlite_master").fetchone()
+            (verdict,) = execute("PRAGMA quick_check(1)").fetchone()
         if tables and application != APPLICATION_ID:
             raise JournalRefused(
                 f"{self.path} is a database, but no journal of quart_tasks: give TASKS_JOURNAL a "
@@ -144,7 +151,6 @@ class Database:
                 f"The journal {self.path} is of version {version}, and this quart_tasks knows up "
                 f"to {len(MIGRATIONS)}: upgrade quart_tasks, or give TASKS_JOURNAL another file."
             )
-        (verdict,) = execute("PRAGMA quick_check(1)").fetchone()
         if verdict != "ok":
             raise JournalRefused(self._damaged(verdict))
 

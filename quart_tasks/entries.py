@@ -40,7 +40,7 @@ def _find(module: str, qualname: str) -> type[BaseException] | None:
         found: Any = importlib.import_module(module)
         for name in qualname.split("."):
             found = getattr(found, name)
-    except (ImportError, AttributeError):
+    except Exception:  # noqa: BLE001 - a module may raise anything
         return None
     return found if isinstance(found, type) and issubclass(found, BaseException) else None
 
@@ -59,7 +59,6 @@ class Accepted(msgspec.Struct, frozen=True, array_like=True, gc=False):
     created_at: str
     options: Options | None
     retry: SavedRetry | None
-    submission: tuple[tuple[str | None, str], bytes] | None  # idempotency key and fingerprint
 
 
 class Current(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -76,6 +75,7 @@ class Current(msgspec.Struct, frozen=True, array_like=True, gc=False):
     result_type: str | None = None
     outputs: bool = False  # the result is the list of what a generator has yielded
     blob: bool = False  # or bytes
+    submission: tuple[tuple[str | None, str], bytes] | None = None  # idempotency key, fingerprint
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -91,7 +91,7 @@ def accepted(task: Task) -> bytes:
             record.name, record.executor, bytes(task.value("args")), bytes(task.value("kwargs")),
             record.max_attempts, record.priority, record.key, record.parent_id, record.retry_of,
             record.owner, record.created_at, options,
-            None if retry is None else SavedRetry.of(retry), task.submission,
+            None if retry is None else SavedRetry.of(retry),
         )
     )  # fmt: skip
 
@@ -103,6 +103,7 @@ def current(task: Task, record: Record, outputs: bool = False, blob: bool = Fals
             record.state, record.attempt, record.cancel_requested, record.scheduled_for,
             record.started_at, record.finished_at, record.worker, record.error,
             task.attempts or [], task.past, record.result_type, outputs, blob,
+            task.submission,
         )
     )  # fmt: skip
 

@@ -23,7 +23,13 @@ from quart import Quart, current_app, has_app_context
 from . import config
 from .catalog import AuthorizeHook, Catalog
 from .definition import NO_OPTIONS, Definition, ExecutorName, Options
-from .exceptions import InvalidArguments, InvalidDefinition, NotStarted, QuartTasksError
+from .exceptions import (
+    InvalidArguments,
+    InvalidDefinition,
+    JournalRefused,
+    NotStarted,
+    QuartTasksError,
+)
 from .function import Submittable, TaskFunction
 from .handle import TaskHandle
 from .record import STATES, Record, State
@@ -74,6 +80,7 @@ class QuartTasks:
         self._catalog = Catalog()
         self._apps = 0
         self._services: dict[Quart, Service] = {}
+        self.refused: JournalRefused | None = None  # why the app could not start
         self._only: Service | None = None  # of the only app there is, while it is started
         if app is not None:
             self.init_app(app)
@@ -99,7 +106,11 @@ class QuartTasks:
 
     async def _open(self, app: Quart) -> None:
         service = Service(app, config.load(app.config), self._catalog)
-        await service.open()
+        try:
+            await service.open()
+        except JournalRefused as error:
+            self.refused = error
+            raise
         self._services[app] = service
         self._only = service if self._apps == 1 else None
 

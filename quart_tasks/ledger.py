@@ -44,8 +44,8 @@ class Ledger:
             if run is not None and run.durable:
                 record = task.record
                 if run.has_slot:
-                    record = replace(record, state="running", attempt=1)
-                row = entries.current(task, record)
+                    run.written = {"state": "running", "attempt": 1}
+                row = entries.current(task, replace(record, **run.written))
                 changes.append(Change(record.id, entries.accepted(task), row))
         self.journal.write(Entry(changes, done, must=False))
 
@@ -61,7 +61,11 @@ class Ledger:
         if self.journal is None or task.run is None or not task.run.durable:
             then()
             return
-        row = entries.current(task, replace(task.record, **changes))
+        run = task.run
+        if "state" in changes:
+            run.written = {name: changes[name] for name in ("state", "attempt") if name in changes}
+        # The record may be behind: a start is written before it is shown.
+        row = entries.current(task, replace(task.record, **(run.written | changes)))
         done = partial(_if_committed, then)
         self.journal.write(Entry([Change(task.record.id, None, row)], done, must))
 

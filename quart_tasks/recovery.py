@@ -98,8 +98,11 @@ class Recovery:
                     f"No task is named {accepted.name!r} any more: retry this one when it is back."
                 )
             task = _unfinished_task(row[0], accepted, current, definition)
-        except (UnknownTask, InvalidArguments) as error:
-            self._end(row[0], accepted, current, Error(type(error).__name__, str(error)))
+        except Exception as error:  # noqa: BLE001 - of a type's own hooks, say: it ends one task
+            message = str(error)
+            if isinstance(error, InvalidArguments):
+                message = f"The arguments no longer fit: {error}. Retry the task when they do."
+            self._end(row[0], accepted, current, Error(type(error).__name__, message))
             return
         if current.state != "running":
             self._fates["wait on"] += 1
@@ -149,7 +152,7 @@ def _record(id: str, accepted: Accepted, current: Current) -> Record:
 
 
 def _task(id: str, accepted: Accepted, current: Current) -> Task:
-    task = Task(_record(id, accepted, current), submission=accepted.submission)
+    task = Task(_record(id, accepted, current), submission=current.submission)
     task.options = _options(accepted)
     task.attempts, task.past = current.attempts or None, current.past
     return task

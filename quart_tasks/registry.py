@@ -293,11 +293,13 @@ class Registry:
         """The task that was submitted under this idempotency key, while it is kept."""
         return self._submissions.get(key)
 
-    def note_submission(self, task: Task, submission: tuple[Any, ...] | None) -> None:
-        """Have an idempotency key give a task that another submission made."""
-        if submission is not None and task.submission is None:
-            task.submission = submission
-            self._submissions[submission[0]] = task
+    def note_submission(self, task: Task, submission: tuple[Any, ...] | None) -> bool:
+        """Have an idempotency key give a task that another submission made; whether it does."""
+        if submission is None or task.submission is not None:
+            return False
+        task.submission = submission
+        self._submissions[submission[0]] = task
+        return True
 
     def find(self, id: str) -> Task | None:
         return self._tasks.get(id)

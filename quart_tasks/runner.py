@@ -16,7 +16,7 @@ import msgspec
 
 from . import family
 from .admission import Admission
-from .definition import Submission
+from .definition import Definition, Submission
 from .endings import Endings, call_once
 from .exceptions import Conflict, Draining
 from .execution import Outcome
@@ -43,7 +43,7 @@ class Runner:
         self._timers = timers
         self._max_abandoned = registry.config.max_abandoned_threads
         self.admission = Admission(
-            registry, self.ledger, self.lanes, self.metrics, self._enter, self._dispatch
+            registry, self.ledger, self.lanes, self.metrics, self._enter, self._return
         )
         self.endings = Endings(
             registry, self.ledger, self.admission, self.lanes, self.metrics, self._wait
@@ -118,6 +118,9 @@ class Runner:
         elif not task.record.cancel_requested:
             self.registry.change(task, cancel_requested=True)
             self._stop(attempt)
+            for child in list(task.run.children.values()):  # it may have come meanwhile
+                if not child.record.cancel_requested:
+                    self.cancel(child)
 
     def _begun(self, task: Task) -> Attempt | None:
         """The attempt in which a task's function runs. One that is only being started is given
@@ -253,8 +256,8 @@ class Runner:
         else:
             if task.run.has_slot:  # it was to begin at once, which the journal has to unlearn
                 task.run.has_slot = False
-                lane.give_back(task.run.definition.name, limited=False)
-                self.ledger.note(task)
+                self.ledger.note(task, {"state": "queued", "attempt": task.record.attempt})
+                self._give_back(lane, task.run.definition)
             lane.push(task)
             self._dispatch(lane)
 
@@ -275,17 +278,12 @@ class Runner:
         )  # fmt: skip
         if lane.executor.stops == "kill":
             attempt.json_args, attempt.json_kwargs = task.value("args"), task.value("kwargs")
-        if run.has_slot or not run.durable:  # the journal has its start, or need not
+        if run.has_slot or not run.durable:  # the journal has its start, or nothing of it
             run.has_slot = False
             lane.executor.start(attempt)
             return
         begin = partial(self._begin, lane, attempt)
-        changes = {"state": "running", "attempt": attempt.number}
-        if run.definition.idempotent:  # it may be run twice
-            self.ledger.note(task, changes)
-            begin()
-        else:
-            self.ledger.write(task, begin, changes)
+        self.ledger.write(task, begin, {"state": "running", "attempt": attempt.number})
 
     def _begin(self, lane: Lane, attempt: Attempt) -> None:
         if attempt.given_up:
@@ -301,7 +299,16 @@ class Runner:
 
     def _free(self, lane: Lane, attempt: Attempt) -> None:
         attempt.holds_slot = False
-        lane.give_back(attempt.definition.name, attempt.definition.concurrency is not None)
+        self._give_back(lane, attempt.definition)
+
+    def _return(self, lane: Lane, definition: Definition) -> None:
+        """A slot was taken for a task that is not accepted after all."""
+        self._give_back(lane, definition)
+        self._dispatch(lane)
+
+    def _give_back(self, lane: Lane, definition: Definition) -> None:
+        """A slot is free again, for `_dispatch` to give away."""
+        lane.give_back(definition.name, definition.concurrency is not None)
         if self.when_quiet and not self.running():
             call_once(self.when_quiet)
 

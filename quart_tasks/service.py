@@ -196,6 +196,8 @@ class Service:
         tasks = self.runner.submit_many(submissions)
         for task in tasks:
             await self.accepted(task)
+        if any(each.options.key is not None for each in submissions):
+            await self.committed()  # an idempotency key may have been noted with the holder's
         return tasks
 
     async def accepted(self, task: Task) -> None:
@@ -215,6 +217,11 @@ class Service:
         self._make_sure()
         self.runner.cancel(task)
         await self.committed()
+
+    async def loaded(self) -> None:
+        """Wait until all that the journal has is here."""
+        if self.registry.loading and self._reading is not None:
+            await asyncio.wait([self._reading])
 
     async def committed(self) -> None:
         """Wait until all that was asked for is committed. Raises JournalUnavailable."""

@@ -67,6 +67,7 @@ async def index(service: Service, owner: str | None) -> Response:
         state, query.get("name") or None, query.get("parent_id") or None,
         query.get("q") or None, owner,
     )  # fmt: skip
+    await service.loaded()
     cursor = service.registry.log.cursor
     tasks, next_id = service.registry.page(filter, int(min(float(limit), MAX_PAGE)), before)
     headers = {}
@@ -178,6 +179,7 @@ async def retry_many(service: Service, owner: str | None) -> Response:
 async def _matching(service: Service, body: BulkBody, owner: str | None) -> AsyncIterator[Task]:
     if body.ids is None and not (body.state or body.name or body.q):
         raise InvalidArguments(errors=[("#", "give ids, state, name or q")])
+    await service.loaded()
     ids = None if body.ids is None else frozenset(body.ids)
     filter = Filter(body.state, body.name or None, None, body.q or None, owner, ids)
     for tasks in service.registry.walk(filter):

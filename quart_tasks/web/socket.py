@@ -131,6 +131,7 @@ class TaskSocket:
             owner = await ask(service, "events")
             if not (command.all or command.ids or command.names):
                 raise InvalidArguments(errors=[("#", "give ids, names, or all")])
+            await service.loaded()
             async with self._sending:
                 cursor = self._change(command, owner)
                 await self._send("ack", command.ref, {"cursor": cursor})

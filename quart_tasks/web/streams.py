@@ -141,10 +141,12 @@ def feed_of_all(service: Service, owner: str | None) -> Feed:
 
 
 async def all_sse(service: Service, owner: str | None) -> Response:
+    await service.loaded()
     return sse(service, feed_of_all(service, owner))
 
 
 async def all_websocket(service: Service, owner: str | None) -> None:
+    await service.loaded()
     await send_feed(feed_of_all(service, owner), service.registry.subscriptions.turns)
 
 
