@@ -86,6 +86,13 @@ class Database:
             self._check()
             self._connection = self._connect()
             self._migrate()
+            self.probe()  # SQLite opens a file that may not be written without a word
+        except sqlite3.OperationalError as error:
+            self.close()
+            raise JournalRefused(
+                f"The journal {self.path} cannot be opened for writing ({error}): look at the "
+                f"rights of the file and its directory, and at the room on the disk."
+            ) from None
         except sqlite3.Error as error:
             self.close()
             raise JournalRefused(self._damaged(error)) from None
