@@ -1,0 +1,75 @@
+"""An app whose tasks say that they run, in the file RAN, before they do anything else."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+
+from quart import Quart
+
+from quart_tasks import QuartTasks, current_task, progress
+
+from ..waiting import pass_gate_on_loop
+
+app = Quart(__name__)
+tasks = QuartTasks(app)
+
+
+def note() -> None:
+    """One write, so that the line is whole whatever happens to the process."""
+    context = current_task()
+    assert context is not None
+    fd = os.open(os.environ["RAN"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        os.write(fd, f"{context.id} {context.attempt}\n".encode())
+    finally:
+        os.close(fd)
+
+
+@tasks.task
+async def once(number: int) -> int:
+    note()
+    await asyncio.sleep(random.random() / 100)
+    return number
+
+
+@tasks.task(idempotent=True)
+async def again(number: int) -> int:
+    note()
+    await asyncio.sleep(random.random() / 100)
+    return number
+
+
+@tasks.task
+def once_in_a_thread(number: int) -> int:
+    note()
+    return number
+
+
+@tasks.task(idempotent=True)
+def again_in_a_thread(number: int) -> int:
+    note()
+    return number
+
+
+@tasks.task(idempotent=True)
+async def kills() -> None:
+    note()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@tasks.task(idempotent=True)
+def kills_from_a_thread() -> None:
+    note()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@tasks.task
+async def steps(*gates: str) -> int:
+    """Go from gate to gate."""
+    for number, gate in enumerate(gates):
+        progress(number)
+        await pass_gate_on_loop(gate)
+    return len(gates)
