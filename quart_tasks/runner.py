@@ -86,6 +86,8 @@ class Runner:
         if key is not None:
             self._keys[key] = task
         self.registry.add(task)
+        if self.registry.unfinished_count == 1:
+            self.metrics.begin()
         if submission.options.expires is not None:
             run.expiry = self._timers.call_later(submission.options.expires, self._expired, task)
         if delay:
