@@ -69,7 +69,7 @@ class Batch:
 
 class Database:
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path).absolute()
+        self.path = Path(path).resolve()  # a link must not have a lock of its own
         self._lock: int | None = None
         self._connection: sqlite3.Connection | None = None
 

@@ -1,62 +1,64 @@
 """A stream of events as a reader gets it: snapshot where one is due, then what happens.
 
 WebSocket, SSE and `TaskHandle.events()` send what these generators yield: events, in
-batches, in the order of their cursors.
+batches, in the order of their cursors. Who has sent a batch clears it: while it waits for the
+next, neither it nor anything below it holds on to as much as a snapshot's 256 KiB.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 
 from .events import Event, in_frames
 from .record import Record
 from .registry import Registry
-from .subscriptions import Closed, Subscription
+from .subscriptions import NONE, Closed, Subscription
 from .task import Filter, Task
 
 SLICE = 100  # events sent at once
 
 
-async def follow(
+def follow(
     registry: Registry,
     after: str | None = None,
     *,
     owner: str | None = None,
-    ids: frozenset[str] = frozenset(),
-    names: frozenset[str] = frozenset(),
+    ids: frozenset[str] = NONE,
+    names: frozenset[str] = NONE,
 ) -> AsyncGenerator[list[Event], None]:
     """Tasks with these ids or names, or without either all, until the server goes."""
-    subscription = registry.subscriptions.open(owner)
-    registry.subscriptions.add(subscription, all=not (ids or names), ids=ids, names=names)
-    subscription.begin(after)
+
+    def begin() -> Subscription:
+        subscription = registry.subscriptions.open(owner)
+        registry.subscriptions.add(subscription, all=not (ids or names), ids=ids, names=names)
+        subscription.begin(after)
+        return subscription
+
+    return events_of(registry, begin)
+
+
+async def events_of(
+    registry: Registry, begin: Callable[[], Subscription]
+) -> AsyncGenerator[list[Event], None]:
+    """What a subscription gets, with a snapshot where one is due; at last `bye`. It begins with
+    the first step, and is closed with the generator."""
+    subscription = begin()
     try:
-        async for batch in events_of(registry, subscription):
-            yield batch
-            del batch
+        while True:
+            batch = await subscription.next()
+            if batch is not None:
+                yield batch
+            else:
+                for batch in snapshot(registry, subscription):
+                    yield batch
+            del batch  # the next may be long in coming
+    except Closed:
+        yield [bye(registry)]
     finally:
         registry.subscriptions.close(subscription)
 
 
-async def events_of(
-    registry: Registry, subscription: Subscription
-) -> AsyncGenerator[list[Event], None]:
-    """What a subscription gets, with a snapshot where one is due; at last `bye`."""
-    while True:
-        try:
-            batch = await subscription.next()
-        except Closed:
-            yield [bye(registry)]
-            return
-        if batch is not None:
-            yield batch
-        else:
-            for frame in snapshot(registry, subscription):
-                yield [frame]
-                del frame
-        del batch  # it is sent, and the next may be long in coming
-
-
-def snapshot(registry: Registry, subscription: Subscription) -> Iterator[Event]:
+def snapshot(registry: Registry, subscription: Subscription) -> Iterator[list[Event]]:
     """The unfinished tasks, those that ended since the reader's position, and those that it
     asked for by id.
 
@@ -77,9 +79,9 @@ def snapshot(registry: Registry, subscription: Subscription) -> Iterator[Event]:
     group = next(groups)
     for following in groups:
         data = {"tasks": group, "reason": reason, "more": True}
-        yield log.moment("snapshot", data, position)
+        yield [log.moment("snapshot", data, position)]
         group = following
-    yield log.moment("snapshot", {"tasks": group, "reason": reason, "more": False}, now)
+    yield [log.moment("snapshot", {"tasks": group, "reason": reason, "more": False}, now)]
 
 
 async def follow_task(
@@ -101,13 +103,16 @@ async def follow_task(
                 return
             if batch is None:
                 batch = opening(registry, task, subscription)
-            for start in range(0, len(batch), SLICE):
-                part = batch[start : start + SLICE]
-                for number, event in enumerate(part):
-                    if event.last:  # a slow reader may have a `deleted` waiting behind it
-                        yield part[: number + 1]
-                        return
+            ends = [number for number, event in enumerate(batch, 1) if event.last]
+            if ends:  # a slow reader may have a `deleted` waiting behind it
+                del batch[ends[0] :]
+            while batch:
+                part = batch[:SLICE]
+                del batch[:SLICE]
                 yield part
+                del part
+            if ends:
+                return
     finally:
         registry.subscriptions.close(subscription)
 

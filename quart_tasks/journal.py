@@ -52,7 +52,7 @@ class Journal:
         self._loop = asyncio.get_running_loop()
         self._entries: list[Entry] = []
         self._changed = threading.Condition()
-        self._closing = False
+        self._closing = self._given_up = False
         self._thread: threading.Thread | None = None
         self._committed: deque[tuple[Entry, bool]] = deque()  # whose callers are to be told
 
@@ -111,9 +111,10 @@ class Journal:
         """What to write now: nothing, to see whether it can be again; None at the end."""
         with self._changed:
             if self.problem is not None:
-                self._changed.wait_for(lambda: self._closing, RETRY_SECONDS)
-                if self._closing:
+                if self._given_up:
                     return None
+                self._given_up = self._closing  # after one more try
+                self._changed.wait_for(lambda: self._closing, RETRY_SECONDS)
             else:
                 self._changed.wait_for(lambda: self._entries or self._closing)
                 if not self._entries:
@@ -144,10 +145,13 @@ class Journal:
 
     def _tell_some(self) -> None:
         """Call back, in slices, those whose entries are committed."""
-        for _ in range(TOLD_AT_ONCE):
+        for _ in range(min(TOLD_AT_ONCE, len(self._committed))):
             entry, committed = self._committed[0]
-            if entry.done is not None:
-                entry.done(committed)
+            try:
+                if entry.done is not None:
+                    entry.done(committed)
+            except Exception:  # the others must be told all the same
+                logger.exception("What the journal has could not be carried out.")
             with self._changed:  # not before: while there is one, it is this turn's to go on
                 self._committed.popleft()
                 if not self._committed:

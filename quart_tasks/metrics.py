@@ -13,15 +13,21 @@ class Metrics:
         self.waits: deque[float] = deque(maxlen=1000)  # seconds from due to started
         self.runs: deque[float] = deque(maxlen=1000)  # seconds of attempts
         self._ends: deque[float] = deque(maxlen=1000)
+        self._busy_since = time.monotonic()
+
+    def begin(self) -> None:
+        """There is something to do again: the time until now says nothing about the rate."""
+        self._ends.clear()
+        self._busy_since = time.monotonic()
 
     def end(self) -> None:
         self._ends.append(time.monotonic())
 
     def seconds_for(self, tasks: int) -> int:
         """About how long the next `tasks` ends will take, from 1 to 60 s."""
-        if len(self._ends) < 2:
-            return 1
-        per_task = (time.monotonic() - self._ends[0]) / len(self._ends)
+        full = len(self._ends) == self._ends.maxlen
+        since = self._ends[0] if full else self._busy_since
+        per_task = (time.monotonic() - since) / max(1, len(self._ends))
         return max(1, min(60, math.ceil(tasks * per_task)))
 
     def latency(self) -> dict[str, float | None]:

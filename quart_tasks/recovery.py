@@ -11,14 +11,17 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import sqlite3
 from collections import Counter
+from functools import partial
+from typing import NamedTuple
 
 import msgspec
 from msgspec.structs import replace
 
 from . import entries
 from .catalog import Catalog
-from .database import Row
+from .database import Batch
 from .definition import NO_OPTIONS, Definition, Options, Submission
 from .encoding import decode
 from .endings import INTERRUPTED, goes_on
@@ -40,6 +43,23 @@ AT_ONCE = 200  # tasks restored in one turn of the loop
 logger = logging.getLogger("quart_tasks")
 
 
+class Saved(NamedTuple):
+    """A task as it was read."""
+
+    id: str
+    accepted: Accepted
+    current: Current
+    result: bytes | None
+
+
+class Restored(NamedTuple):
+    """A task as it is to be; `corrected` if that is not what was read."""
+
+    task: Task
+    saved: Saved
+    corrected: bool = False
+
+
 class Recovery:
     """Reads the journal in slices, while the server answers."""
 
@@ -49,26 +69,30 @@ class Recovery:
         self._registry = runner.registry
         self._catalog = catalog
         self._ended: list[Task] = []
-        self._corrections: list[Change] = []
+        self._corrections: list[Change] = []  # that could not be written yet
         self._fates: Counter[str] = Counter()
         self.stopped = False  # between two slices, as a thread that reads cannot be
 
     async def run(self) -> None:
         """Bring all back, then let those that wait go on."""
-        database, after = self._journal.database, ""
-        while rows := await in_thread(lambda: database.rows(after, SLICE)):  # noqa: B023
-            after = rows[-1][0]
-            ids = [id for id, _, _ in rows]
-            results = await in_thread(lambda: database.results(ids))  # noqa: B023
-            for number, row in enumerate(rows, 1):
-                self._restore(row, results.get(row[0]))
+        last, slice = await in_thread(partial(self._read, ""))
+        while last is not None and not self.stopped:
+            restored = [self._decide(each) for each in slice]
+            await self._correct([each for each in restored if each.corrected])
+            # The next are read while these are put in their places.
+            coming = asyncio.ensure_future(in_thread(partial(self._read, last)))
+            for number, each in enumerate(restored, 1):
+                self._put(each)
                 if number % AT_ONCE == 0:
                     await asyncio.sleep(0)
             # These stay, and need not be walked by the cycle collector again and again: its passes
             # over 100,000 tasks held the loop for 0.3 s.
             gc.freeze()
-            if self.stopped:
-                return
+            last, slice = await coming
+        if not self.stopped:
+            await self._go_on()
+
+    async def _go_on(self) -> None:
         self._journal.start()
         if self._corrections:
             self._journal.write(Entry(self._corrections))
@@ -82,61 +106,95 @@ class Recovery:
             fates = ", ".join(f"{number} {fate}" for fate, number in self._fates.items())
             logger.warning("The journal had unfinished tasks of an earlier start: %s.", fates)
 
-    def _restore(self, row: Row, result: bytes | None) -> None:
-        try:
-            accepted, current = entries.read(row[1], row[2])
-        except (msgspec.DecodeError, ValueError) as error:
-            logger.error("Task %s in the journal cannot be read, and is left: %s", row[0], error)
-            return
+    def _read(self, after: str) -> tuple[str | None, list[Saved]]:
+        """In a thread: the tasks that follow an id, and the last id of them, None at the end."""
+        database = self._journal.database
+        rows = database.rows(after, SLICE)
+        found = []
+        for id, *row in rows:
+            try:
+                found.append((id, *entries.read(*row)))
+            except (msgspec.DecodeError, ValueError) as error:
+                logger.error("Task %s in the journal cannot be read, and is left: %s", id, error)
+        results = database.results([id for id, _, now in found if now.result_type is not None])
+        saved = [Saved(*each, results.get(each[0])) for each in found]
+        return (rows[-1][0] if rows else None), saved
+
+    def _decide(self, saved: Saved) -> Restored:
+        """What becomes of a task."""
+        accepted, current = saved.accepted, saved.current
         if current.state in ENDED:
-            self._put(_task(row[0], accepted, current), accepted, result, current)
-            return
+            return Restored(_task(saved), saved)
         definition = self._catalog.definitions.get(accepted.name)
         try:
             if definition is None:
                 raise UnknownTask(
                     f"No task is named {accepted.name!r} any more: retry this one when it is back."
                 )
-            task = _unfinished_task(row[0], accepted, current, definition)
+            task = _unfinished_task(saved, definition)
         except Exception as error:  # noqa: BLE001 - of a type's own hooks, say: it ends one task
             message = str(error)
             if isinstance(error, InvalidArguments):
                 message = f"The arguments no longer fit: {error}. Retry the task when they do."
-            self._end(row[0], accepted, current, Error(type(error).__name__, message))
-            return
+            return self._end(saved, Error(type(error).__name__, message))
         if current.state != "running":
             self._fates["wait on"] += 1
         elif current.cancel_requested:
-            self._end(row[0], accepted, current, None)
-            return
+            return self._end(saved, None)
         elif goes_on(definition, task.record):
             self._fates["run again"] += 1
             task.record = replace(task.record, state="queued", error=INTERRUPTED, worker=None)
             _interrupt(task, current)
         else:
-            self._end(row[0], accepted, current, INTERRUPTED)
-            return
-        self._runner.restore(task)
+            return self._end(saved, INTERRUPTED)
+        return Restored(task, saved)
 
-    def _end(self, id: str, accepted: Accepted, current: Current, error: Error | None) -> None:
+    def _end(self, saved: Saved, error: Error | None) -> Restored:
         """An unfinished task that ends here: failed, or without an error cancelled."""
         self._fates["cancelled" if error is None else error.type] += 1
-        task = _task(id, accepted, current)
-        if current.state == "running":
-            _interrupt(task, current)
+        task = _task(saved)
+        if saved.current.state == "running":
+            _interrupt(task, saved.current)
         task.record = replace(
             task.record, state="cancelled" if error is None else "failed", error=error,
             finished_at=timestamp(), scheduled_for=None,
         )  # fmt: skip
-        self._corrections.append(Change(id, None, entries.current(task, task.record)))
-        self._put(task, accepted, None, current)
+        return Restored(task, saved, corrected=True)
 
-    def _put(self, task: Task, accepted: Accepted, result: bytes | None, current: Current) -> None:
-        _keep_arguments(task, accepted)
+    async def _correct(self, restored: list[Restored]) -> None:
+        """Have what ends here committed before it is shown."""
+        if not restored:
+            return
+        batch = Batch()
+        for task, saved, _ in restored:
+            batch.update(saved.id, entries.current(task, task.record))
+        try:
+            await in_thread(partial(self._journal.database.write, batch))
+        except sqlite3.Error as error:
+            logger.error("The ends of %d tasks cannot be written yet: %s", len(restored), error)
+            changes = [Change(id, None, row) for id, row in batch.current.items()]
+            self._corrections += changes
+
+    def _put(self, restored: Restored) -> None:
+        task, saved, _ = restored
+        if task.run is not None:
+            self._runner.restore(task)
+            return
+        _keep_arguments(task, saved.accepted)
         self._registry.restore(task)
-        if result is not None:
-            self._registry.restore_result(task, _outcome(result, current))
+        if saved.result is not None:
+            self._registry.restore_result(task, _outcome(saved.result, saved.current))
         self._ended.append(task)
+
+
+def _task(saved: Saved) -> Task:
+    """As it was, without what only an unfinished one needs."""
+    task = Task(
+        _record(saved.id, saved.accepted, saved.current), submission=saved.current.submission
+    )
+    task.options = _options(saved.accepted)
+    task.attempts, task.past = saved.current.attempts or None, saved.current.past
+    return task
 
 
 def _record(id: str, accepted: Accepted, current: Current) -> Record:
@@ -151,18 +209,11 @@ def _record(id: str, accepted: Accepted, current: Current) -> Record:
     )  # fmt: skip
 
 
-def _task(id: str, accepted: Accepted, current: Current) -> Task:
-    task = Task(_record(id, accepted, current), submission=current.submission)
-    task.options = _options(accepted)
-    task.attempts, task.past = current.attempts or None, current.past
-    return task
-
-
-def _unfinished_task(id: str, accepted: Accepted, current: Current, definition: Definition) -> Task:
+def _unfinished_task(saved: Saved, definition: Definition) -> Task:
     """Raises InvalidArguments."""
+    accepted, current = saved.accepted, saved.current
     args, kwargs = definition.parameters.check(decode(accepted.args), decode(accepted.kwargs))
-    options, retry = _options(accepted) or (NO_OPTIONS, None)
-    task = _task(id, accepted, current)
+    task = _task(saved)
     _keep_arguments(task, accepted)
     options, retry = task.options or (NO_OPTIONS, None)
     task.run = new_run(

@@ -85,6 +85,8 @@ class Runner:
         run, record = task.run, task.record
         assert run is not None  # noqa: S101 - it is new
         self.registry.add(task)
+        if self.registry.unfinished_count == 1:
+            self.metrics.begin()
         self._set_off(task, run)
         if record.parent_id is not None:
             above = family.join(task, record.parent_id, self.registry.find)

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("quart_tasks")
 
+READ_SECONDS = 0.1  # that the start waits for the journal to be read
 TICK = 0.1  # seconds between two looks at the loop's lag and at what is too old
 
 
@@ -96,6 +97,8 @@ class Service:
             self._recovery = Recovery(self.journal, self.runner, self.catalog)
             self._reading = self.loop.create_task(self._recovery.run())
             self._reading.add_done_callback(_log_failure)
+            # A short one is read before the app starts, so that its hooks and tests may submit.
+            await asyncio.wait([self._reading], timeout=READ_SECONDS)
 
     def _process_definitions(self) -> list[Definition]:
         return [each for each in self.catalog.definitions.values() if each.executor == "process"]
@@ -334,11 +337,12 @@ class _Timers:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+        self._context = Context()  # the loop enters it for one callback at a time
 
     def call_later(
         self, delay: float, callback: Callable[..., Any], *args: Any
     ) -> asyncio.TimerHandle:
-        return self._loop.call_later(delay, callback, *args, context=Context())
+        return self._loop.call_later(delay, callback, *args, context=self._context)
 
 
 def _log_failure(task: asyncio.Task[None]) -> None:

@@ -60,7 +60,9 @@ def problem_of(error: Exception) -> dict[str, Any]:
     status = next((_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS), None)
     if status is None:
         raise error
-    more = {}
+    more: dict[str, Any] = {}
+    if isinstance(error, QueueFull):
+        more["retry_after"] = error.retry_after  # a socket has no headers to tell it in
     if isinstance(error, InvalidArguments):
         more["errors"] = [
             {"pointer": pointer, "detail": detail} for pointer, detail in error.errors

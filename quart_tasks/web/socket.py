@@ -86,12 +86,15 @@ class TaskSocket:
 
     async def _send_events(self) -> None:
         send, turns = sender(), self._service.registry.subscriptions.turns
-        async with aclosing(events_of(self._service.registry, self._subscription)) as batches:
+        feed = events_of(self._service.registry, lambda: self._subscription)
+        async with aclosing(feed) as batches:
             async for batch in batches:
                 async with self._sending:
                     for event in batch:
                         await turns.take()
                         await send({"type": "websocket.send", "bytes": None, "text": event.text})
+                batch.clear()
+                del event
 
     async def _take_commands(self) -> None:
         while True:

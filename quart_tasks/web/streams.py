@@ -13,6 +13,7 @@ from quart import Response, request, websocket
 from ..events import Event
 from ..feed import follow, follow_task, has_seen_the_end
 from ..service import Service
+from ..subscriptions import NONE
 from ..task import Task
 from ..turns import Turns
 from .answers import empty
@@ -51,7 +52,8 @@ async def send_feed(feed: Feed, turns: Turns) -> None:
                     await send({"type": "websocket.send", "bytes": None, "text": event.text})
                 if event.type == "bye":
                     code = 1012
-                del batch, event  # a reader that waits must not hold on to what it has sent
+                batch.clear()
+                del event
         await websocket.close(code)
 
 
@@ -99,8 +101,8 @@ async def _lines(feed: Feed, turns: Turns) -> AsyncGenerator[bytes, None]:
         step = asyncio.ensure_future(anext(batches))
         try:
             while True:
-                done, _ = await asyncio.wait([step], timeout=HEARTBEAT)
-                if not done:
+                await asyncio.wait([step], timeout=HEARTBEAT)
+                if not step.done():
                     yield b": still here\n\n"
                     continue
                 try:
@@ -109,6 +111,8 @@ async def _lines(feed: Feed, turns: Turns) -> AsyncGenerator[bytes, None]:
                     return
                 await turns.take()
                 yield b"".join(map(_message, batch))
+                batch.clear()
+                yield b""  # Quart too holds on to the last that it got
                 step = asyncio.ensure_future(anext(batches))
         finally:
             step.cancel()
@@ -135,8 +139,8 @@ def feed_of_all(service: Service, owner: str | None) -> Feed:
         service.registry,
         after(),
         owner=owner,
-        ids=frozenset(connection.args.getlist("id")),
-        names=frozenset(connection.args.getlist("name")),
+        ids=frozenset(connection.args.getlist("id")) or NONE,
+        names=frozenset(connection.args.getlist("name")) or NONE,
     )
 
 

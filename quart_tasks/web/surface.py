@@ -99,48 +99,57 @@ class Surface:
         await self._app(scope, replayed_receive, problem_send)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        room = scope[ROOM] = Room()
         # With this extension Quart says why it refuses, whatever the server can do.
         if RESPONSE not in (scope.get("extensions") or {}):
             scope["extensions"] = {**(scope.get("extensions") or {}), RESPONSE: {}}
-        status = 0
-        body = bytearray()
-        gone = False  # the client has closed
-
-        async def bounded_receive() -> Message:
-            nonlocal gone
-            while True:
-                message = await receive()
-                if message["type"] != "websocket.receive":
-                    gone = message["type"] == "websocket.disconnect"
-                    return message
-                await room.wait()
-                if room.wanted:
-                    # A server may leave one out, where Quart looks it up.
-                    return {"text": None, "bytes": None, **message}
-
-        async def refusing_send(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "websocket.http.response.start":
-                status = message["status"]
-            elif message["type"] == "websocket.http.response.body":
-                body.extend(message.get("body", b""))
-                if not message.get("more_body", False):
-                    room.forget()
-                    await _refuse(send, status, bytes(body), scope)
-            else:
-                if message["type"] == "websocket.close":
-                    room.forget()
-                await send(message)
-
-        scope[SEND] = send
-        await self._app(scope, bounded_receive, refusing_send)
+        scope[ROOM], scope[SEND] = Room(), send
+        socket = _Socket(scope, receive, send)
+        await self._app(scope, socket.receive, socket.send)
         # Hypercorn reads a socket no further while a message waits for the app, and so would
         # never see the client's end.
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_SECONDS):
-                while not gone:
-                    gone = (await receive())["type"] == "websocket.disconnect"
+                while not socket.gone:
+                    await socket.drop()
+
+
+class _Socket:
+    """What goes to the app, bounded, and what comes from it, a refusal made a frame."""
+
+    __slots__ = ("_body", "_receive", "_room", "_scope", "_send", "_status", "gone")
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._scope, self._receive, self._send = scope, receive, send
+        self._room: Room = scope[ROOM]
+        self._status, self._body = 0, b""
+        self.gone = False  # the client has closed
+
+    async def receive(self) -> Message:
+        while True:
+            message = await self._receive()
+            if message["type"] != "websocket.receive":
+                self.gone = message["type"] == "websocket.disconnect"
+                return message
+            await self._room.wait()
+            if self._room.wanted:
+                # A server may leave one out, where Quart looks it up.
+                return {"text": None, "bytes": None, **message}
+
+    async def drop(self) -> None:
+        self.gone = (await self._receive())["type"] == "websocket.disconnect"
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "websocket.http.response.start":
+            self._status = message["status"]
+        elif message["type"] == "websocket.http.response.body":
+            self._body += message.get("body", b"")
+            if not message.get("more_body", False):
+                self._room.forget()
+                await _refuse(self._send, self._status, self._body, self._scope)
+        else:
+            if message["type"] == "websocket.close":
+                self._room.forget()
+            await self._send(message)
 
 
 async def _refuse_path(scope: Scope, send: Send) -> None:
