@@ -81,7 +81,6 @@ class Slot:
                 return "The process that ran the task was killed to stop it."
             if worker.begun.value != worker.jobs:
                 return None
-            self._begin_start()
             return f"The process that ran the task {await worker.last_words()}"
         except EOFError:
             self._let_go(worker)

@@ -153,8 +153,10 @@ class Worker:
             await asyncio.wait([self._end], timeout=LAST_WORDS_SECONDS)
         process = self._context.process if self._context is not None else None
         code = None if process is None else process.exitcode
-        if code is None:
-            return "died."
+        # 255 is also what multiprocessing says when another thread, which starts a process and
+        # looks at all others by the way, has fetched the code at the same moment.
+        if code is None or code == 255:
+            return "died, it is not known of what."
         if code >= 0:
             return f"ended itself with exit code {code}, as `os._exit({code})` does."
         with suppress(ValueError):
