@@ -359,6 +359,7 @@ async def test_copies_of_a_stopped_server_hold_what_was_accepted(
     working = asyncio.create_task(crowd.work(server))
     pid = server.process.pid
     for number in range(times):
+        await until(lambda: len(crowd.accepted) > number)  # noqa: B023
         await asyncio.sleep(random.uniform(0.01, 0.3))
         os.kill(pid, signal.SIGSTOP)
         await until(lambda: threads(pid, "stat", r"\) T ") == threads(pid, "stat", r"\) \w "))
