@@ -9,6 +9,7 @@ import msgspec
 from . import (
     accept,
     crash,
+    durable,
     flat,
     hardcancel,
     inprocess,
@@ -16,6 +17,7 @@ from . import (
     latency,
     listing,
     memory,
+    restart,
     shutdown,
     stream,
 )
@@ -33,6 +35,8 @@ QUESTIONS: dict[str, Callable[[bool], list[Result]]] = {
     "crash": crash.run,
     "killed": killed.run,
     "shutdown": shutdown.run,
+    "durable": durable.run,
+    "restart": restart.run,
 }
 
 
