@@ -79,7 +79,7 @@ class Admission:
         key = key_of(submission)
         holder = self._keys.get(key) if key is not None else None
         if holder is not None and self._registry.note_submission(holder, submission.idempotency):
-            self._ledger.note(holder)
+            self._ledger.note_submission(holder)
         return holder
 
     def _reserve(self, submission: Submission, new: list[Task]) -> Task:

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from .definition import Options
-from .record import Error, PastAttempt, Record, State
+from .record import Error, PastAttempt, State
 from .retry import RetryPolicy
 from .task import Task
 
@@ -78,7 +78,7 @@ class Current(msgspec.Struct, frozen=True, array_like=True, gc=False):
     submission: tuple[tuple[str | None, str], bytes] | None = None  # idempotency key, fingerprint
 
 
-_encode = msgspec.msgpack.Encoder().encode
+encode = msgspec.msgpack.Encoder().encode
 _accepted = msgspec.msgpack.Decoder(Accepted).decode
 _current = msgspec.msgpack.Decoder(Current).decode
 
@@ -86,24 +86,12 @@ _current = msgspec.msgpack.Decoder(Current).decode
 def accepted(task: Task) -> bytes:
     record = task.record
     options, retry = task.options or (None, None)
-    return _encode(
+    return encode(
         Accepted(
             record.name, record.executor, bytes(task.value("args")), bytes(task.value("kwargs")),
             record.max_attempts, record.priority, record.key, record.parent_id, record.retry_of,
             record.owner, record.created_at, options,
             None if retry is None else SavedRetry.of(retry),
-        )
-    )  # fmt: skip
-
-
-def current(task: Task, record: Record, outputs: bool = False, blob: bool = False) -> bytes:
-    """What has become of a task, as of `record`."""
-    return _encode(
-        Current(
-            record.state, record.attempt, record.cancel_requested, record.scheduled_for,
-            record.started_at, record.finished_at, record.worker, record.error,
-            task.attempts or [], task.past, record.result_type, outputs, blob,
-            task.submission,
         )
     )  # fmt: skip
 

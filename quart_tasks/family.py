@@ -14,7 +14,7 @@ from .task import Task
 def join(task: Task, parent_id: str, find: Callable[[str], Task | None]) -> Task | None:
     """Tie a new task to the nearest unfinished task above it, which is returned."""
     run, above = task.run, find(parent_id)
-    while above is not None and above.run is None:
+    while above is not None and (above.run is None or above.run.settled):
         grandparent = above.record.parent_id
         above = None if grandparent is None else find(grandparent)
     if run is not None and above is not None and above.run is not None:

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from . import entries
 from .definition import Definition
+from .entries import Current
 from .execution import Outcome
 from .journal import Change, Entry
 from .task import Task
@@ -40,45 +41,70 @@ class Ledger:
         assert self.journal is not None  # noqa: S101 - it keeps one of them
         changes = []
         for task in tasks:
-            run = task.run
+            run, record = task.run, task.record
             if run is not None and run.durable:
-                record = task.record
+                run.row = Current(
+                    record.state, 0, scheduled_for=record.scheduled_for,
+                    submission=task.submission,
+                )  # fmt: skip
                 if run.has_slot:
-                    run.written = {"state": "running", "attempt": 1}
-                row = entries.current(task, replace(record, **run.written))
+                    run.row = replace(run.row, state="running", attempt=1)
+                row = entries.encode(run.row)
                 changes.append(Change(record.id, entries.accepted(task), row))
         self.journal.write(Entry(changes, done, must=False))
 
-    def note(self, task: Task, changes: dict[str, Any] | None = None) -> None:
-        """Have a task's record written with these changes, sooner or later."""
-        self.write(task, _nothing, changes or {})
-
-    def write(
-        self, task: Task, then: Callable[[], None], changes: dict[str, Any], *, must: bool = True
-    ) -> None:
-        """Commit a task's record with these changes, then go on. What must not be lost is tried
-        until it is written; the rest is dropped when it cannot be."""
-        if self.journal is None or task.run is None or not task.run.durable:
-            then()
-            return
+    def note_submission(self, task: Task) -> None:
+        """Have it written that another idempotency key gives this task too."""
         run = task.run
-        if "state" in changes:
-            run.written = {name: changes[name] for name in ("state", "attempt") if name in changes}
-        # The record may be behind: a start is written before it is shown.
-        row = entries.current(task, replace(task.record, **(run.written | changes)))
-        done = partial(_if_committed, then)
-        self.journal.write(Entry([Change(task.record.id, None, row)], done, must))
+        if run is None or run.row is None:  # it has ended, or is to be written with it
+            return
+        if run.held is None:
+            self.write(task, _nothing, {})
+        else:  # not before the task is accepted, and not at all if it is not
+            run.held.append(partial(_if_committed, partial(self.write, task, _nothing, {})))
+
+    def write(self, task: Task, then: Callable[[], None], changes: dict[str, Any]) -> None:
+        """Commit a task with these changes, then go on."""
+        if self._keeps_on(task):
+            row = self._row(task, changes)
+            self._commit(Change(task.record.id, None, row), then)
+        else:
+            then()
 
     def succeed(self, task: Task, outcome: Outcome, now: str, then: Callable[[], None]) -> None:
         """Commit a result, then go on."""
-        if self.journal is None or task.run is None or not task.run.durable:
+        if not self._keeps_on(task):
             then()
             return
+        changes = {
+            "state": "succeeded", "finished_at": now, "outputs": outcome.outputs,
+            "blob": outcome.mimetype is not None,
+            "result_type": outcome.mimetype or "application/json",
+        }  # fmt: skip
         result = task.outputs_json() if outcome.outputs else outcome.data or b""
-        kind = outcome.mimetype or "application/json"
-        record = replace(task.record, state="succeeded", finished_at=now, result_type=kind)
-        row = entries.current(task, record, outcome.outputs, outcome.mimetype is not None)
-        change = Change(record.id, None, row, result)
+        self._commit(Change(task.record.id, None, self._row(task, changes), result), then)
+
+    def _keeps_on(self, task: Task) -> bool:
+        return self.journal is not None and task.run is not None and task.run.durable
+
+    def _row(self, task: Task, changes: dict[str, Any]) -> bytes:
+        """The last row with what is new. Not made from the record, which may be behind: an end
+        is written before it is shown, and a start, and a cancel."""
+        run, record = task.run, task.record
+        assert run is not None  # noqa: S101 - it was looked at
+        assert run.row is not None  # noqa: S101 - it has been accepted
+        run.row = replace(
+            run.row,
+            **{
+                "started_at": record.started_at, "worker": record.worker,
+                "attempts": task.attempts or [], "past": task.past,
+                "submission": task.submission, **changes,
+            },
+        )  # fmt: skip
+        return entries.encode(run.row)
+
+    def _commit(self, change: Change, then: Callable[[], None]) -> None:
+        assert self.journal is not None  # noqa: S101 - it keeps the task
         self.journal.write(Entry([change], partial(_if_committed, then)))
 
     def forget(self, ids: list[str], done: Callable[[bool], None] | None = None) -> None:

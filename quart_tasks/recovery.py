@@ -98,7 +98,7 @@ class Recovery:
             self._journal.write(Entry(self._corrections))
         self._ended.sort(key=lambda task: task.record.finished_at or "")
         for number, task in enumerate(self._ended, 1):
-            self._registry.restore_end(task, entries.seconds_since(task.record.finished_at or ""))
+            self._registry.restore_end(task, _age(task))
             if number % AT_ONCE == 0:
                 await asyncio.sleep(0)
         self._runner.resume()
@@ -137,10 +137,10 @@ class Recovery:
             if isinstance(error, InvalidArguments):
                 message = f"The arguments no longer fit: {error}. Retry the task when they do."
             return self._end(saved, Error(type(error).__name__, message))
+        if current.cancel_requested:
+            return self._end(saved, None)
         if current.state != "running":
             self._fates["wait on"] += 1
-        elif current.cancel_requested:
-            return self._end(saved, None)
         elif goes_on(definition, task.record):
             self._fates["run again"] += 1
             task.record = replace(task.record, state="queued", error=INTERRUPTED, worker=None)
@@ -167,7 +167,7 @@ class Recovery:
             return
         batch = Batch()
         for task, saved, _ in restored:
-            batch.update(saved.id, entries.current(task, task.record))
+            batch.update(saved.id, entries.encode(_row(task, saved.current)))
         try:
             await in_thread(partial(self._journal.database.write, batch))
         except sqlite3.Error as error:
@@ -197,6 +197,15 @@ def _task(saved: Saved) -> Task:
     return task
 
 
+def _row(task: Task, current: Current) -> Current:
+    record = task.record
+    return replace(
+        current, state=record.state, cancel_requested=record.cancel_requested,
+        finished_at=record.finished_at, scheduled_for=None, error=record.error,
+        attempts=task.attempts or [], past=task.past,
+    )  # fmt: skip
+
+
 def _record(id: str, accepted: Accepted, current: Current) -> Record:
     return Record(
         id=id, name=accepted.name, executor=accepted.executor, state=current.state,
@@ -222,6 +231,7 @@ def _unfinished_task(saved: Saved, definition: Definition) -> Task:
     if task.record.executor != definition.executor:
         task.record = replace(task.record, executor=definition.executor)
     run = task.run
+    run.row = current
     run.durable, run.delay = True, 0.0
     if current.scheduled_for is not None:
         run.delay = max(0.001, -entries.seconds_since(current.scheduled_for))
@@ -251,3 +261,9 @@ def _options(accepted: Accepted) -> tuple[Options, RetryPolicy | None] | None:
 
 def _outcome(result: bytes, current: Current) -> Outcome:
     return Outcome(result, current.result_type if current.blob else None, outputs=current.outputs)
+
+
+def _age(task: Task) -> float:
+    """Seconds since a task's end."""
+    finished_at = task.record.finished_at
+    return entries.seconds_since(finished_at) if finished_at else 0.0

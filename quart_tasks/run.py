@@ -11,6 +11,7 @@ from .executors.base import Attempt
 from .retry import RetryPolicy
 
 if TYPE_CHECKING:
+    from .entries import Current
     from .task import Task
 
 
@@ -36,8 +37,8 @@ class Run:
 
     __slots__ = (
         "args", "attempt", "children", "definition", "delay", "durable", "expires", "expiry",
-        "handle", "has_slot", "held", "key", "kwargs", "parent", "queued_at", "retry", "settled",
-        "ticket", "timeout", "timer", "waiters", "written",
+        "handle", "has_slot", "held", "key", "kwargs", "parent", "queued_at", "retry", "row",
+        "settled", "ticket", "timeout", "timer", "waiters",
     )  # fmt: skip
 
     def __init__(
@@ -50,7 +51,7 @@ class Run:
         self.durable = False  # the journal has it
         # Who is told once it is accepted, or is not; None afterwards.
         self.held: list[Callable[[bool], None]] | None = None
-        self.written: dict[str, Any] = {}  # state and attempt that the journal was last told
+        self.row: Current | None = None  # what the journal was last told
         self.has_slot = False  # taken for it before it was accepted
         self.settled = False  # its end is decided, and perhaps not committed yet
         self.delay = 0.0  # seconds until it may be queued

@@ -109,7 +109,7 @@ class Runner:
                 self._cancel(each)
             else:
                 cancel = partial(self._cancel, each)
-                self.ledger.write(each, cancel, {"cancel_requested": True}, must=False)
+                self.ledger.write(each, cancel, {"cancel_requested": True})
 
     def _cancel(self, task: Task) -> None:
         if task.run is None or task.run.settled:
@@ -239,7 +239,7 @@ class Runner:
         task: Task = attempt.task
         if task.run is not None and task.run.attempt is attempt:
             task.run.attempt = None
-            if task.record.state == "scheduled":  # its retry waited for this
+            if task.record.state == "scheduled" and not task.run.settled:  # its retry waited
                 self._wait(task, task.run.retry.pause(task.record.attempt - 1))
 
     # -- decisions -------------------------------------------------------------------------
@@ -258,7 +258,7 @@ class Runner:
         else:
             if task.run.has_slot:  # it was to begin at once, which the journal has to unlearn
                 task.run.has_slot = False
-                self.ledger.note(task, {"state": "queued", "attempt": task.record.attempt})
+                self.ledger.write(task, _nothing, {"state": "queued", "attempt": 0})
                 self._give_back(lane, task.run.definition)
             lane.push(task)
             self._dispatch(lane)
@@ -285,7 +285,8 @@ class Runner:
             lane.executor.start(attempt)
             return
         begin = partial(self._begin, lane, attempt)
-        self.ledger.write(task, begin, {"state": "running", "attempt": attempt.number})
+        start = {"state": "running", "attempt": attempt.number, "error": None}
+        self.ledger.write(task, begin, start | {"scheduled_for": None})
 
     def _begin(self, lane: Lane, attempt: Attempt) -> None:
         if attempt.given_up:
@@ -352,3 +353,7 @@ class Runner:
 
 
 _STOPPED = Error("CancelledError", "The attempt was stopped.")
+
+
+def _nothing() -> None:
+    pass
