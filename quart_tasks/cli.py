@@ -54,7 +54,7 @@ def _address(command: Callable[..., None]) -> Callable[..., None]:
     "--journal",
     metavar="FILE",
     type=click.Path(dir_okay=False),
-    help="A journal's SQLite file. Refused: this version has no journal yet.",
+    help="The journal, an SQLite file: accepted tasks survive a crash.",
 )
 def serve_command(app: str, host: str, port: int, journal: str | None) -> None:
     """Serve a Quart app on Hypercorn.
@@ -84,12 +84,18 @@ def _serve(name: str, host: str, port: int) -> None:
     def greet(url: str) -> None:
         click.echo(_greeting(app, name, url))
 
+    def wait(tasks: int, seconds: float) -> None:
+        click.echo(
+            f"Waiting up to {seconds:g} s for running tasks ({tasks}); press Ctrl-C again not to.",
+            err=True,
+        )
+
     async def run() -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             # What `serve` puts back when all is over: one more signal changes nothing then.
             signal.signal(number, signal.SIG_IGN)
         try:
-            await serve(app, host, port, on_listening=greet)
+            await serve(app, host, port, on_listening=greet, on_draining=wait)
         finally:
             _leave_soon()
         await _leave_behind()

@@ -102,9 +102,9 @@ class Endings:
         assert run is not None  # noqa: S101 - it is to go on
         pause = run.retry.pause(task.record.attempt - 1)
         logger.warning(
-            "Task %s (%s): attempt %d of %d failed with %s: %s. The next is in %.2f s.",
+            "Task %s (%s): attempt %d of %d failed, the next is in %.2f s. %s: %s",
             task.record.name, task.record.id, task.record.attempt, task.record.max_attempts,
-            error.type, error.message, pause,
+            pause, error.type, error.message,
         )  # fmt: skip
         now, then = timestamp(), time_in(pause)
         self._registry.end_attempt(task, error, now)

@@ -335,6 +335,11 @@ class QuartTasks:
         if (service := self._services.get(app)) is not None:
             await service.shutdown.run()
 
+    def running(self, app: Quart) -> int:
+        """How many tasks run."""
+        service = self._services.get(app)
+        return 0 if service is None else service.runner.running()
+
     def hurry(self, app: Quart) -> None:
         """Wait for no task any more: for a server that is told a second time to end."""
         if (service := self._services.get(app)) is not None:

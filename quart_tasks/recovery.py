@@ -82,7 +82,10 @@ class Recovery:
             # The next are read while these are put in their places.
             coming = asyncio.ensure_future(in_thread(partial(self._read, last)))
             for number, each in enumerate(restored, 1):
-                self._put(each)
+                try:
+                    self._put(each)
+                except Exception:  # whatever it is: the others must come back
+                    logger.exception("Task %s in the journal is left as it is.", each.saved.id)
                 if number % AT_ONCE == 0:
                     await asyncio.sleep(0)
             # These stay, and need not be walked by the cycle collector again and again: its passes

@@ -47,13 +47,15 @@ async def serve(
     stop: asyncio.Event | None = None,
     grace: float = shutdown.ANSWER,
     on_listening: Callable[[str], object] | None = None,
+    on_draining: Callable[[int, float], object] | None = None,
 ) -> None:
     """Serve `app` until SIGINT or SIGTERM, or until `stop` is set; then end it in order.
 
         asyncio.run(serve(app, "127.0.0.1", 8000))
 
     `port` 0 takes a free one. `on_listening` is called with the URL (`http://127.0.0.1:8000`)
-    once the app answers. Signals are heard in the main thread only.
+    once the app answers, and `on_draining` with a number of running tasks and the seconds that they
+    have, if there are any when it is to end. Signals are heard in the main thread only.
 
     The order of the end is that of `quart_tasks.shutdown`: running tasks get TASKS_DRAIN_TIMEOUT
     seconds to end while the app still answers, then requests on their way get `grace` seconds,
@@ -79,6 +81,9 @@ async def serve(
         if on_listening is not None:
             on_listening(listener.url)
         await stop.wait()
+        running = app.extensions["QUART_TASKS"].running(app) if settings is not None else 0
+        if running and settings is not None and on_draining is not None:
+            on_draining(running, settings.drain_timeout)
         await _drain(app)
         aborting = asyncio.create_task(_abort(listener, requests, hurry, grace))
 

@@ -12,8 +12,19 @@ from typing import Any
 
 PRELOAD_MODULE = "quart_tasks.executors.preload"
 PRELOAD_VARIABLE = "QUART_TASKS_PRELOAD"
+PATH_VARIABLES = ("PYTHONPATH", "PYTHONSAFEPATH")
 
 _preload_lock = threading.Lock()
+
+
+def restore(environ: Any) -> None:
+    """Put the environment back as it was before the fork server was started."""
+    os.environ.pop(PRELOAD_VARIABLE, None)
+    for name, value in environ.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 class Context:
@@ -40,12 +51,18 @@ def start_method(modules: list[str]) -> Any:
     with _preload_lock:
         # Has no effect when a fork server runs already: workers then import for themselves.
         forkserver.set_forkserver_preload([PRELOAD_MODULE])
-        wanted = [name for name in modules if name != "__main__"]
-        os.environ[PRELOAD_VARIABLE] = json.dumps(
-            {"path": sys.path, "modules": wanted, "parent": os.getpid()}
-        )
+        wanted = {
+            "path": sys.path,
+            "modules": [name for name in modules if name != "__main__"],
+            "parent": os.getpid(),
+            "environ": {name: os.environ.get(name) for name in PATH_VARIABLES},
+        }
+        os.environ[PRELOAD_VARIABLE] = json.dumps(wanted)
+        # It must find this package, and not one in the directory that it is started in.
+        os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)
+        os.environ["PYTHONSAFEPATH"] = "1"
         try:
             forkserver.ensure_running()
         finally:
-            del os.environ[PRELOAD_VARIABLE]
+            restore(wanted["environ"])
     return multiprocessing.get_context("forkserver")

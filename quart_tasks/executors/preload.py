@@ -14,7 +14,7 @@ import sys
 import threading
 from contextlib import suppress
 
-from quart_tasks.executors.fork_server import PRELOAD_VARIABLE
+from quart_tasks.executors.fork_server import PRELOAD_VARIABLE, restore
 
 
 def watch(parent: int, imported: threading.Event) -> None:
@@ -25,7 +25,8 @@ def watch(parent: int, imported: threading.Event) -> None:
 
 
 if PRELOAD_VARIABLE in os.environ:
-    wanted = json.loads(os.environ.pop(PRELOAD_VARIABLE))
+    wanted = json.loads(os.environ[PRELOAD_VARIABLE])
+    restore(wanted["environ"])  # a task's own programs must not get them
     sys.path[:] = wanted["path"]
     imported = threading.Event()
     watcher = threading.Thread(target=watch, args=(wanted["parent"], imported), daemon=True)
