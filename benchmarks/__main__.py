@@ -9,14 +9,18 @@ import msgspec
 from . import (
     accept,
     crash,
+    fanout,
     flat,
     hardcancel,
     inprocess,
     killed,
+    lag,
     latency,
     listing,
     memory,
+    overload,
     shutdown,
+    sockets,
     stream,
 )
 from .common import Result, line, machine
@@ -33,6 +37,10 @@ QUESTIONS: dict[str, Callable[[bool], list[Result]]] = {
     "crash": crash.run,
     "killed": killed.run,
     "shutdown": shutdown.run,
+    "lag": lag.run,
+    "fanout": fanout.run,
+    "sockets": sockets.run,
+    "overload": overload.run,
 }
 
 
