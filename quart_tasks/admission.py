@@ -101,7 +101,12 @@ class Admission:
             run.held = []
             lane = self._lanes[run.definition.executor]
             run.has_slot = not run.delay and lane.take_at_once(task)
-        self._ledger.accept(tasks, partial(self._accepted, tasks))
+        try:
+            self._ledger.accept(tasks, partial(self._accepted, tasks))
+        except BaseException:  # what cannot be written down must not keep its slot and its key
+            for task in tasks:
+                self._refuse(task)
+            raise
 
     def _accepted(self, tasks: list[Task], committed: bool) -> None:
         for task in tasks:
@@ -111,12 +116,14 @@ class Admission:
             if committed:
                 self._enter(task)
             else:
-                self._refuse(task, run)
+                self._refuse(task)
             for done in waiting:
                 done(committed)
 
-    def _refuse(self, task: Task, run: Run) -> None:
+    def _refuse(self, task: Task) -> None:
         """The journal could not take a task: it was never there."""
+        run = task.run
+        assert run is not None  # noqa: S101 - it is new
         self._registry.release(task)
         self.free(run)
         if run.has_slot:

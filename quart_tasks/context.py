@@ -194,7 +194,7 @@ def send_to_task(record: logging.LogRecord) -> bool:
         message = _formatter.format(record)
     except Exception as error:  # noqa: BLE001 - wrong arguments to a log call
         message = f"{record.msg} (cannot be formatted: {error})"
-    context.log(record.levelname, record.name, text(message, MAX_LINE))
+    context.log(text(record.levelname, 100), text(record.name, 500), text(message, MAX_LINE))
     return True
 
 

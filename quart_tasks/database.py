@@ -69,7 +69,7 @@ class Batch:
 
 class Database:
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path).resolve()  # a link must not have a lock of its own
+        self.path = Path(path)
         self._lock: int | None = None
         self._connection: sqlite3.Connection | None = None
 
@@ -81,6 +81,16 @@ class Database:
         Raises JournalRefused: another server has it, it cannot be opened, is damaged, of a newer
         version, or no journal at all. It is not changed then.
         """
+        try:
+            self.path = self.path.resolve()  # a link must not have a lock of its own
+            plain = self.path.is_file() or not self.path.exists()
+        except (OSError, ValueError, RuntimeError):  # a loop of links, a NUL
+            plain = False
+        if not plain:
+            raise JournalRefused(
+                f"{str(self.path)!r} cannot be a journal: TASKS_JOURNAL must be the path of a "
+                f"file, which is made if it is not there."
+            )
         self._take_lock()
         try:
             self._check()

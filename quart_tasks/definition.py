@@ -53,6 +53,17 @@ def options_of(values: dict[str, Any]) -> Options:
     return options
 
 
+def _check_options(options: Options) -> None:
+    """Refuse what fits its type and still cannot be written down. Raises InvalidArguments."""
+    if options.key is not None:
+        try:
+            options.key.encode()
+        except UnicodeEncodeError:
+            raise InvalidArguments(
+                errors=[("#/options/key", "has half a surrogate pair, which no text may have")]
+            ) from None
+
+
 class Definition:
     """A function, the name it is submitted by, and how its tasks are run.
 
@@ -170,6 +181,7 @@ def prepare(
     What JSON cannot carry may go to this process's loop and threads; the record then shows
     its repr.
     """
+    _check_options(more.get("options", NO_OPTIONS))
     if not args and not kwargs and definition.parameters.none:
         return Submission(definition, **more)
     checked_args, checked_kwargs = definition.parameters.check(args, kwargs)

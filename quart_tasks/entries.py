@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from .definition import Options
 from .record import Error, PastAttempt, State
@@ -58,6 +59,7 @@ class Accepted(msgspec.Struct, frozen=True, array_like=True, gc=False):
     owner: str | None
     created_at: str
     options: Options | None
+    eta: str | None  # of the options: MessagePack would take it to UTC, where it may have no year
     retry: SavedRetry | None
 
 
@@ -86,11 +88,15 @@ _current = msgspec.msgpack.Decoder(Current).decode
 def accepted(task: Task) -> bytes:
     record = task.record
     options, retry = task.options or (None, None)
+    eta = None
+    if options is not None and options.eta is not None:
+        eta = options.eta.isoformat()
+        options = replace(options, eta=None)
     return encode(
         Accepted(
             record.name, record.executor, bytes(task.value("args")), bytes(task.value("kwargs")),
             record.max_attempts, record.priority, record.key, record.parent_id, record.retry_of,
-            record.owner, record.created_at, options,
+            record.owner, record.created_at, options, eta,
             None if retry is None else SavedRetry.of(retry),
         )
     )  # fmt: skip

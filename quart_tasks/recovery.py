@@ -13,6 +13,7 @@ import gc
 import logging
 import sqlite3
 from collections import Counter
+from datetime import datetime
 from functools import partial
 from typing import NamedTuple
 
@@ -257,9 +258,12 @@ def _keep_arguments(task: Task, accepted: Accepted) -> None:
 
 def _options(accepted: Accepted) -> tuple[Options, RetryPolicy | None] | None:
     retry = None if accepted.retry is None else accepted.retry.policy()
-    if accepted.options is None and retry is None:
+    options = accepted.options
+    if options is None and retry is None:
         return None
-    return accepted.options or NO_OPTIONS, retry
+    if options is not None and accepted.eta is not None:
+        options = replace(options, eta=datetime.fromisoformat(accepted.eta))
+    return options or NO_OPTIONS, retry
 
 
 def _outcome(result: bytes, current: Current) -> Outcome:

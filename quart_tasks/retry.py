@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
+MOST = 1_000_000  # retries
+
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
@@ -15,7 +17,7 @@ class RetryPolicy:
     (Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015), so that tasks
     that failed together do not come back together. With `jitter=False` it is that bound.
 
-    `retries`: how many attempts may follow the first; 0 and more.
+    `retries`: how many attempts may follow the first; 0 to 1,000,000.
     `delay`, `max_delay`: seconds. `on`: exception classes that are worth another attempt;
     a timeout is a `TaskTimeout`, a cancel is never retried.
 
@@ -32,8 +34,10 @@ class RetryPolicy:
     def __post_init__(self) -> None:
         if not isinstance(self.retries, int):
             raise TypeError(f"RetryPolicy: retries is {self.retries!r}, it must be a number.")
-        if self.retries < 0:
-            raise ValueError(f"RetryPolicy: retries is {self.retries}, it must be 0 or more.")
+        if not 0 <= self.retries <= MOST:
+            raise ValueError(
+                f"RetryPolicy: retries is {self.retries}, it must be from 0 to {MOST:,}."
+            )
         for name in ("delay", "factor", "max_delay"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(
