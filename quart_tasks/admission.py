@@ -63,6 +63,12 @@ class Admission:
         if self._ledger.problem is not None:
             raise JournalUnavailable
         waiting = self._registry.pending
+        if number > self._max_pending:
+            raise QueueFull(
+                f"{number:,} tasks at once are more than TASKS_MAX_PENDING allows to wait "
+                f"({self._max_pending:,}): submit fewer at a time.",
+                self._metrics.seconds_for(number),
+            )
         if number and waiting + number > self._max_pending:
             raise QueueFull(
                 f"{waiting:,} tasks wait already and TASKS_MAX_PENDING allows "

@@ -70,6 +70,7 @@ class Batch:
 class Database:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
+        self._files: dict[Path, tuple[int, int]] = {}  # device and inode of what is ours
         self._lock: int | None = None
         self._connection: sqlite3.Connection | None = None
 
@@ -96,6 +97,9 @@ class Database:
             self._check()
             self._connection = self._connect()
             self._migrate()
+            for path in (self.path, Path(f"{self.path}.lock")):
+                found = os.stat(path)
+                self._files[path] = (found.st_dev, found.st_ino)
             self.probe()  # SQLite opens a file that may not be written without a word
         except sqlite3.OperationalError as error:
             self.close()
@@ -217,6 +221,7 @@ class Database:
 
     def write(self, batch: Batch) -> None:
         """Commit a batch. Raises sqlite3.Error, and has written nothing then."""
+        self._make_sure()
         connection = self._open()
         with _transaction(connection):
             accepted = [(id, *values) for id, values in batch.accepted.items()]
@@ -239,8 +244,20 @@ class Database:
                 for table in ("tasks", "results"):
                     connection.execute(f"DELETE FROM {table} WHERE id IN ({marks})", values)
 
+    def _make_sure(self) -> None:
+        """Raises sqlite3.OperationalError if another file, or none, has our names by now: SQLite
+        would write on into one that nobody finds again."""
+        for path, ours in self._files.items():
+            try:
+                found = os.stat(path)
+            except OSError as error:
+                raise sqlite3.OperationalError(f"{path}: {error.strerror}") from None
+            if (found.st_dev, found.st_ino) != ours:
+                raise sqlite3.OperationalError(f"{path} was replaced by another file")
+
     def probe(self) -> None:
         """Find out whether a commit is possible. Raises sqlite3.Error."""
+        self._make_sure()
         connection = self._open()
         with _transaction(connection):
             connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")

@@ -145,7 +145,9 @@ class Journal:
 
     def _tell_some(self) -> None:
         """Call back, in slices, those whose entries are committed."""
-        for _ in range(min(TOLD_AT_ONCE, len(self._committed))):
+        for _ in range(TOLD_AT_ONCE):
+            if not self._committed:  # `close` has told them
+                return
             entry, committed = self._committed[0]
             try:
                 if entry.done is not None:

@@ -35,6 +35,7 @@ Reply = tuple[int, bytes | None, str | None, bool, Description | None, bool]
 _begun: Any  # shared with the parent: how many jobs have begun
 _channel: PipeChannel
 _lifeline: Connection
+_pid: int  # the worker's own
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -72,8 +73,8 @@ class PipeChannel:
 
 def start(pipe: Connection, lifeline: Connection, begun: Any, nice: int, log_level: int) -> None:
     """Set a new worker up."""
-    global _begun, _channel, _lifeline
-    _begun = begun
+    global _begun, _channel, _lifeline, _pid
+    _begun, _pid = begun, os.getpid()
     os.setpgid(0, 0)  # so that a kill takes what the task has spawned with it
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server to handle
     _die_with_parent(lifeline)
@@ -136,6 +137,8 @@ def run(job: Job) -> Reply:
         work = Work(definition.function, *checked, definition.generator, limit, retry_on)
         enter(context)
         outcome = run_sync(work, context)
+        if os.getpid() != _pid:  # the task has forked, and this is not the worker
+            os._exit(0)
     except BaseException as problem:  # noqa: BLE001 - the module does not import, say
         outcome = failed(problem)
     finally:
