@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -14,6 +15,8 @@ Positive = Annotated[int, msgspec.Meta(ge=1)]
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Seconds = Annotated[float, msgspec.Meta(ge=0)]
 MiB = 1024 * 1024
+
+logger = logging.getLogger("quart_tasks")
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,6 +57,10 @@ def load(config: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> 
         for field in msgspec.structs.fields(Config)
         if (value := _value(field, config, environ)) is not msgspec.UNSET
     }
+    known = {key(field.name) for field in msgspec.structs.fields(Config)} | {"TASKS_URL"}
+    for name in sorted({*config, *environ}):
+        if name.startswith("TASKS_") and name not in known:
+            logger.warning("%s is no key of quart_tasks, and means nothing to it.", name)
     return Config(**values)
 
 
@@ -66,7 +73,9 @@ def load_prefix(config: Mapping[str, Any], environ: Mapping[str, str] = os.envir
 
 def _value(field: Any, config: Mapping[str, Any], environ: Mapping[str, str]) -> Any:
     name = key(field.name)
-    if name in environ:
+    # An empty variable is what an unset one becomes in many a deployment: it must not switch the
+    # guard off, nor the journal.
+    if name in environ and (environ[name] or name not in ("TASKS_TOKEN", "TASKS_JOURNAL")):
         return _convert(name, _from_text(field.type, environ[name]), field.type)
     if name in config:
         return _convert(name, config[name], field.type)

@@ -222,6 +222,8 @@ class QuartTasks:
         if isinstance(task, str):
             definition = self._catalog.get(task)
             return await self.submit_call(definition, args, kwargs, NO_OPTIONS, None)
+        if not isinstance(task, Submittable):
+            raise TypeError(f"{task!r} is no task: decorate it with @tasks.task, or give its name.")
         return await task.submit(*args, **kwargs)
 
     async def submit_call(

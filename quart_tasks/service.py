@@ -8,7 +8,7 @@ import logging
 import multiprocessing
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from contextvars import Context
 from typing import TYPE_CHECKING, Any
@@ -282,12 +282,19 @@ class Service:
                 run.waiters.remove(future)
 
     async def join(self, timeout: float | None = None) -> None:
-        """Wait until no task is unfinished. Raises TimeoutError."""
-        async with asyncio.timeout(timeout):
-            while self.registry.unfinished_count:
-                idle = asyncio.Event()
-                self.runner.endings.when_idle.append(idle.set)
-                await idle.wait()
+        """Wait until no task is unfinished. Raises TimeoutError, which names those that are."""
+        try:
+            async with asyncio.timeout(timeout):
+                while self.registry.unfinished_count:
+                    idle = asyncio.Event()
+                    self.runner.endings.when_idle.append(idle.set)
+                    await idle.wait()
+        except TimeoutError:
+            left = Counter(
+                f"{task.record.name} {task.record.state}" for task in self.registry.unfinished()
+            )
+            names = ", ".join(f"{number} of {what}" for what, number in left.items())
+            raise TimeoutError(f"Not all tasks have ended: {names}.") from None
 
     # -- state -----------------------------------------------------------------------------
 
