@@ -233,6 +233,7 @@ class QuartTasks:
         """What `submit` of a function and of a name come to."""
         service = self._service()
         submission = service.prepare(definition, args, kwargs, options, retry)
+        await service.loaded()
         return TaskHandle.of(service, (await service.submit([submission]))[0])
 
     @overload
@@ -263,6 +264,7 @@ class QuartTasks:
                 submissions.append(service.prepare(definition, tuple(each), {}, options, retry))
             except InvalidArguments as error:
                 raise error.at(f"#/tasks/{number}") from None
+        await service.loaded()
         return [TaskHandle.of(service, each) for each in await service.submit(submissions)]
 
     @overload

@@ -43,6 +43,7 @@ async def events_of(
     """What a subscription gets, with a snapshot where one is due; at last `bye`. It begins with
     the first step, and is closed with the generator."""
     subscription = begin()
+    del begin  # what it was made of would stay for as long as the stream
     try:
         while True:
             batch = await subscription.next()

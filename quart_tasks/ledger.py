@@ -48,7 +48,9 @@ class Ledger:
                     submission=task.submission,
                 )  # fmt: skip
                 if run.has_slot:
-                    run.row = replace(run.row, state="running", attempt=1)
+                    run.row = replace(
+                        run.row, state="running", attempt=1, started_at=record.created_at
+                    )
                 row = entries.encode(run.row)
                 changes.append(Change(record.id, entries.accepted(task), row))
         self.journal.write(Entry(changes, done, must=False))
@@ -96,7 +98,7 @@ class Ledger:
         run.row = replace(
             run.row,
             **{
-                "started_at": record.started_at, "worker": record.worker,
+                "started_at": record.started_at or run.row.started_at, "worker": record.worker,
                 "attempts": task.attempts or [], "past": task.past,
                 "submission": task.submission, **changes,
             },

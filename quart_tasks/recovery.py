@@ -129,7 +129,12 @@ class Recovery:
         accepted, current = saved.accepted, saved.current
         if current.state in ENDED:
             return Restored(_task(saved), saved)
+        if current.cancel_requested:
+            return self._end(saved, None)
         definition = self._catalog.definitions.get(accepted.name)
+        again = current.state == "running"
+        if again and (definition is None or not goes_on(definition, _task(saved).record)):
+            return self._end(saved, INTERRUPTED)  # it may have been half done
         try:
             if definition is None:
                 raise UnknownTask(
@@ -141,16 +146,10 @@ class Recovery:
             if isinstance(error, InvalidArguments):
                 message = f"The arguments no longer fit: {error}. Retry the task when they do."
             return self._end(saved, Error(type(error).__name__, message))
-        if current.cancel_requested:
-            return self._end(saved, None)
-        if current.state != "running":
-            self._fates["wait on"] += 1
-        elif goes_on(definition, task.record):
-            self._fates["run again"] += 1
+        self._fates["run again" if again else "wait on"] += 1
+        if again:
             task.record = replace(task.record, state="queued", error=INTERRUPTED, worker=None)
             _interrupt(task, current)
-        else:
-            return self._end(saved, INTERRUPTED)
         return Restored(task, saved)
 
     def _end(self, saved: Saved, error: Error | None) -> Restored:

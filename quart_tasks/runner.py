@@ -21,6 +21,7 @@ from .endings import Endings, call_once
 from .exceptions import Conflict, Draining
 from .execution import Outcome
 from .executors.base import Attempt, Executor
+from .ids import timestamp
 from .lanes import Lane
 from .ledger import Ledger
 from .metrics import Metrics
@@ -285,8 +286,8 @@ class Runner:
             lane.executor.start(attempt)
             return
         begin = partial(self._begin, lane, attempt)
-        start = {"state": "running", "attempt": attempt.number, "error": None}
-        self.ledger.write(task, begin, start | {"scheduled_for": None})
+        start = {"state": "running", "attempt": attempt.number, "started_at": timestamp()}
+        self.ledger.write(task, begin, start | {"error": None, "scheduled_for": None})
 
     def _begin(self, lane: Lane, attempt: Attempt) -> None:
         if attempt.given_up:

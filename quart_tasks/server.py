@@ -26,7 +26,15 @@ import hypercorn.config
 from quart import Quart
 
 from . import config, shutdown
-from .connections import BACKLOG, CannotServe, Listener, listen, patched_websockets, resolve
+from .connections import (
+    BACKLOG,
+    PING_SECONDS,
+    CannotServe,
+    Listener,
+    listen,
+    patched_websockets,
+    resolve,
+)
 
 __all__ = ["CannotServe", "serve"]
 
@@ -109,8 +117,7 @@ class _Config(hypercorn.config.Config):
     """Hypercorn's configuration, with a socket that is open already."""
 
     backlog = BACKLOG
-    # An idle socket stays open through proxies, and has something for its peer to acknowledge.
-    websocket_ping_interval = 20
+    websocket_ping_interval = PING_SECONDS
     # Longer than clients and proxies keep an idle connection (aiohttp 15 s, load balancers 60 s):
     # if the server closes first, the request that is just on its way is lost.
     keep_alive_timeout = 75

@@ -131,7 +131,7 @@ class Service:
             self._recovery.stopped = True
             await asyncio.wait([self._reading])
         self._forget_dropped()
-        if not await self.journal.close(shutdown.CLOSE):
+        if not await self.journal.close(shutdown.WRITE):
             logger.error("Not all could be written to the journal: %s.", self.journal.problem)
 
     def _forget_dropped(self) -> None:

@@ -9,6 +9,7 @@
 | kill   | at once               | what is left ends as Interrupted; what never ran is counted |
 | answer | ANSWER                | requests on their way are answered, then connections cut    |
 | close  | CLOSE                 | executors let go of threads and processes                   |
+| write  | WRITE                 | the last words to the journal; only if somebody locks it    |
 
 Without open sockets and running tasks no phase takes any time. `hurry()` ends the waiting of all.
 The phase `answer` is the server's (`server.py`); under another server than ours it is that one's
@@ -30,7 +31,8 @@ LEAVE = 0.5  # seconds, like all of these
 STOP = 0.5
 ANSWER = 0.5
 CLOSE = 0.3
-ALL = LEAVE + STOP + ANSWER + CLOSE  # and TASKS_DRAIN_TIMEOUT
+WRITE = 1.2  # longer than SQLite waits for a lock
+ALL = LEAVE + STOP + ANSWER + CLOSE + WRITE  # and TASKS_DRAIN_TIMEOUT
 
 
 class Shutdown:

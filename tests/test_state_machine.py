@@ -104,6 +104,8 @@ class Lives(RuleBasedStateMachine):
     """Does what users, clocks and executors may do, and compares with the model. A number
     chooses among what there is, so that a sequence can be made shorter."""
 
+    interruptions = 0  # attempts beyond its retries that a task may have
+
     @initialize(
         names=st.sets(st.sampled_from(sorted(DEFINITIONS)), min_size=1, max_size=4),
         slots=st.integers(1, 2),
@@ -382,11 +384,16 @@ class Lives(RuleBasedStateMachine):
         self.runner.lost(_attempt(turn), "The worker is gone.")
         self.model.finish(turn, "WorkerCrashed", turn.job.definition.idempotent)
 
-    @precondition(lambda self: any(turn.over or turn.started for turn in self.model.turns))
+    def _reported(self) -> list[Turn]:
+        """Those of which there was a report."""
+        begun = [turn for turn in self.model.turns if turn.attempt is not None]
+        return [turn for turn in begun if turn.over or turn.started]
+
+    @precondition(lambda self: self._reported())
     @rule(which=number, kind=st.sampled_from(["ended", "lost", "started", "progress", "output"]))
     def report_again(self, which: int, kind: str) -> None:
         """Late, or once more: of an attempt that goes on, only that it started."""
-        turn = _choose([turn for turn in self.model.turns if turn.over or turn.started], which)
+        turn = _choose(self._reported(), which)
         attempt = _attempt(turn)
         if kind == "started" or not turn.over:
             self.runner.started(attempt, "another worker")
@@ -460,7 +467,8 @@ class Lives(RuleBasedStateMachine):
             assert record.cancel_requested == job.cancel_requested
             assert (record.error and record.error.type) == job.error
             assert (record.progress and record.progress.current) == job.progress
-            assert record.attempt <= record.max_attempts == job.max_attempts
+            assert record.max_attempts == job.max_attempts
+            assert record.attempt <= record.max_attempts + self.interruptions
             assert (record.finished_at is not None) == job.ended == (task.run is None)
             assert record.scheduled_for is None or record.state == "scheduled"
             if job.state == "succeeded":
@@ -489,13 +497,17 @@ class Lives(RuleBasedStateMachine):
             holding, executor = model.holding(name), self.executors[name]
             assert lane.taken == len(holding) <= executor.slots
             assert lane.abandoned == model.abandoned(name) <= model.max_abandoned
-            assert lane.taken + lane.abandoned == len(executor.executing)
+            assert lane.taken + lane.abandoned == len(executor.executing) + self._coming(name)
             assert len(lane.stuck) == len(model.stuck(name))
             assert lane.waiting == len(model.waiting(name))
             for definition in self.definitions:
                 alike = sum(turn.job.definition is definition for turn in holding)
                 assert definition.concurrency is None or alike <= definition.concurrency
         assert self.runner.running() == sum(len(model.holding(name)) for name in self.executors)
+
+    def _coming(self, executor: str) -> int:
+        """Attempts that have a slot and are not the executor's yet."""
+        return 0
 
     def _timers_are_right(self) -> None:
         """None is left of what has ended or begun, and none is missing."""

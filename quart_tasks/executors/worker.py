@@ -68,9 +68,13 @@ class Worker:
                 ),
             )  # fmt: skip
             self.pid = self._wait_for(self.pool.submit(process_worker.ready, modules))
-        except BaseException:
+        except BaseException as error:
             self.kill()
             self._collect()  # here, as the loop may be gone by now
+            if isinstance(
+                error, (OSError, EOFError)
+            ):  # no memory; a fork server that has just died
+                raise CannotStart(f"No process could be started ({error}).") from None
             raise
         finally:
             self._child_pipe.close()
