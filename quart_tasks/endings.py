@@ -130,7 +130,8 @@ class Endings:
         now = timestamp()
         changes |= {"finished_at": now, "scheduled_for": None}
         close = partial(self._close, task, state, exception, now, changes)
-        self._ledger.write(task, close, changes | {"state": state})
+        shown = {"attempt": task.record.attempt, "error": task.record.error, "state": state}
+        self._ledger.write(task, close, shown | changes)
 
     def _close(
         self, task: Task, state: State, exception: BaseException | None, now: str,

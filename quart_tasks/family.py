@@ -38,10 +38,10 @@ def leave(task: Task) -> None:
 
 
 def with_descendants(task: Task) -> Iterator[Task]:
-    """A task and all unfinished ones below it, parents first; they may end on the way."""
+    """A task and all below it, parents first, but for those whose end is known."""
     todo = [task]
     while todo:
         each = todo.pop()
-        if each.run is not None:
+        if each.run is not None and not each.run.settled:
             todo += reversed(each.run.children.values())
             yield each

@@ -238,6 +238,8 @@ def _unfinished_task(saved: Saved, definition: Definition) -> Task:
     run.durable, run.delay = True, 0.0
     if current.scheduled_for is not None:
         run.delay = max(0.001, -entries.seconds_since(current.scheduled_for))
+    if current.attempt:
+        run.expires = None  # it had started in time
     if run.expires is not None:
         run.expires = max(0.0, run.expires - entries.seconds_since(accepted.created_at))
     return task

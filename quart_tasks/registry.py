@@ -251,8 +251,8 @@ class Registry:
             siblings.discard(id)
             if not siblings:
                 del self._children[record.parent_id]
-        if task.submission is not None:
-            self._submissions.pop(task.submission[0], None)
+        if task.submission is not None and self._submissions.get(task.submission[0]) is task:
+            del self._submissions[task.submission[0]]
         if self.dropped is not None:
             self.dropped.append(id)
 

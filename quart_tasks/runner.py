@@ -146,8 +146,9 @@ class Runner:
     # -- timers ----------------------------------------------------------------------------
 
     def _due(self, task: Task) -> None:
-        if task.run is not None and task.record.state == "scheduled":
-            task.run.timer = None
+        run = task.run
+        if run is not None and not run.settled and task.record.state == "scheduled":
+            run.timer = None
             self.registry.move(task, "queued", scheduled_for=None)
             self._enqueue(task)
 

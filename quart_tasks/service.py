@@ -217,7 +217,7 @@ class Service:
 
     async def cancel(self, task: Task) -> None:
         """Ask a task to end; returns once that is committed. Raises JournalUnavailable."""
-        self._make_sure()
+        self.make_sure()
         self.runner.cancel(task)
         await self.committed()
 
@@ -235,12 +235,13 @@ class Service:
         """Drop an ended task's record. Raises Conflict, JournalUnavailable."""
         id = task.record.id
         if self.journal is not None and task.run is None:
-            self._make_sure()
+            self.make_sure()
             await self._told(lambda done: self.runner.ledger.forget([id], done))
         if self.registry.find(id) is task:  # nobody else has dropped it meanwhile
             self.runner.forget(task)
 
-    def _make_sure(self) -> None:
+    def make_sure(self) -> None:
+        """Raises JournalUnavailable while the journal cannot be written."""
         if self.runner.ledger.problem is not None:
             raise JournalUnavailable
 

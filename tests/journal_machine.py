@@ -187,6 +187,10 @@ class JournalJob(Job):
         return self.definition.durable
 
     @property
+    def decided(self) -> bool:
+        return self.ended or self.settled
+
+    @property
     def begun(self) -> bool:
         """Whether its function runs."""
         return self.turn is not None and self.turn.started and not self.turn.left
@@ -308,7 +312,7 @@ class JournalModel(Model):
             elif isinstance(turn, JournalTurn):
                 self._begin(turn)
         self.settle()
-        above = next((each for each in job.line if not each.ended), None)
+        above = self._above(job)
         if above is not None and above.cancel_requested:
             self._ask(job)
 
@@ -413,9 +417,25 @@ class JournalModel(Model):
 
     def reached(self, job: JournalJob) -> list[JournalJob]:
         """Whom a cancel is to reach."""
-        if job.ended:
+        if job.decided:
             return []
         return [each for each in self.unfinished() if each is job or job in each.line]
+
+    def cancel(self, job: Job, order: list[str]) -> None:
+        assert isinstance(job, JournalJob)
+        for each in _sorted(self.reached(job), order):
+            self._ask(each)
+
+    def _line(self, parent_id: str | None) -> tuple[JournalJob, ...]:  # type: ignore[override]
+        parent = None if parent_id is None else self.jobs[parent_id]
+        if parent is None or not parent.kept:
+            return ()
+        above = self._line(parent.parent_id) if parent.decided else parent.line
+        return (parent, *above)  # type: ignore[arg-type]
+
+    def _above(self, job: JournalJob) -> Job | None:
+        """The nearest above it that goes on."""
+        return next((above for above in job.line if not above.decided), None)  # type: ignore[attr-defined]
 
     def _ask(self, job: Job) -> None:
         assert isinstance(job, JournalJob)
@@ -445,8 +465,7 @@ class JournalModel(Model):
         job.cancel_requested = job.turn.asked = True
         job.tell("running")
         for each in self.unfinished():  # some may have come meanwhile
-            above = next((above for above in each.line if not above.ended), None)
-            if above is job and not each.cancel_requested:
+            if self._above(each) is job and not each.cancel_requested:
                 self.cancel(each, self.ends())
 
     def interrupt(self) -> None:

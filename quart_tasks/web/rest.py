@@ -145,6 +145,7 @@ async def delete(service: Service, task: Task) -> Response:
 
 async def cancel_many(service: Service, owner: str | None) -> Response:
     count = 0
+    service.make_sure()
     async for task in _matching(service, read(BulkBody), owner):
         if not task.record.ended:
             service.runner.cancel(task)
