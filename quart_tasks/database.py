@@ -70,6 +70,7 @@ class Batch:
 class Database:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
+        self.given_up = False  # set while it is being opened, ends the wait for the lock
         self._files: dict[Path, tuple[int, int]] = {}  # device and inode of what is ours
         self._lock: int | None = None
         self._connection: sqlite3.Connection | None = None
@@ -103,9 +104,11 @@ class Database:
             self.probe()  # SQLite opens a file that may not be written without a word
         except sqlite3.OperationalError as error:
             self.close()
+            todo = "look at the rights of the file and its directory, and at the room on the disk"
+            if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
+                todo = "another program holds it; start again when that is done"
             raise JournalRefused(
-                f"The journal {self.path} cannot be opened for writing ({error}): look at the "
-                f"rights of the file and its directory, and at the room on the disk."
+                f"The journal {self.path} cannot be opened for writing ({error}): {todo}."
             ) from None
         except sqlite3.Error as error:
             self.close()
@@ -132,7 +135,7 @@ class Database:
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
-                if time.monotonic() > until:
+                if self.given_up or time.monotonic() > until:
                     owner = os.pread(self._lock, 100, 0).decode(errors="replace").strip()
                     self.close()
                     raise JournalRefused(

@@ -40,6 +40,7 @@ from .runner import Runner
 from .task import Task
 
 AT_ONCE = 200  # tasks restored in one turn of the loop
+OUTPUTS_AT_ONCE = 2000
 
 logger = logging.getLogger("quart_tasks")
 
@@ -84,7 +85,7 @@ class Recovery:
             coming = asyncio.ensure_future(in_thread(partial(self._read, last)))
             for number, each in enumerate(restored, 1):
                 try:
-                    self._put(each)
+                    await self._put(each)
                 except Exception:  # whatever it is: the others must come back
                     logger.exception("Task %s in the journal is left as it is.", each.saved.id)
                 if number % AT_ONCE == 0:
@@ -178,7 +179,7 @@ class Recovery:
             changes = [Change(id, None, row) for id, row in batch.current.items()]
             self._corrections += changes
 
-    def _put(self, restored: Restored) -> None:
+    async def _put(self, restored: Restored) -> None:
         task, saved, _ = restored
         if task.run is not None:
             self._runner.restore(task)
@@ -186,8 +187,18 @@ class Recovery:
         _keep_arguments(task, saved.accepted)
         self._registry.restore(task)
         if saved.result is not None:
-            self._registry.restore_result(task, _outcome(saved.result, saved.current))
+            outcome = _outcome(saved.result, saved.current)
+            if outcome.outputs:
+                await self._put_outputs(task, outcome)
+            self._registry.restore_result(task, outcome)
         self._ended.append(task)
+
+    async def _put_outputs(self, task: Task, outcome: Outcome) -> None:
+        values = msgspec.json.decode(outcome.data or b"[]", type=list[msgspec.Raw])
+        for number, value in enumerate(values, 1):
+            self._registry.output(task, value)
+            if number % OUTPUTS_AT_ONCE == 0:
+                await asyncio.sleep(0)
 
 
 def _task(saved: Saved) -> Task:

@@ -90,10 +90,7 @@ class Registry:
             self.pending += 1
 
     def restore_result(self, task: Task, outcome: Outcome) -> None:
-        """Give a task its result back, and what its generator had yielded."""
-        if outcome.outputs:
-            for value in msgspec.json.decode(outcome.data or b"[]", type=list[msgspec.Raw]):
-                self.output(task, value)
+        """Give a task its result back; what its generator had yielded has been given before."""
         changes = task.keep_result(outcome)
         task.record = replace(task.record, cursor=self.log.advance(), **changes)
 

@@ -10,6 +10,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from . import shutdown
 from .catalog import Catalog
 from .config import Config
 from .context import capture_logs, current_task
+from .database import Database
 from .definition import NO_OPTIONS, Definition, Options, Submission, prepare
 from .encoding import decode
 from .exceptions import (
@@ -78,7 +80,7 @@ class Service:
     async def open(self) -> None:
         """Start; what the journal has is read afterwards. Raises JournalRefused."""
         if self.journal is not None:
-            await in_thread(self.journal.database.open)
+            await _opened(self.journal.database)
         config, limit = self.config, self.config.max_result_size
         modules = {each.reference[0] for each in self._process_definitions()}
         for executor in (
@@ -286,6 +288,8 @@ class Service:
         """Wait until no task is unfinished. Raises TimeoutError, which names those that are."""
         try:
             async with asyncio.timeout(timeout):
+                with suppress(JournalUnavailable):
+                    await self.committed()  # also what nobody waits for any more is a task then
                 while self.registry.unfinished_count:
                     idle = asyncio.Event()
                     self.runner.endings.when_idle.append(idle.set)
@@ -351,6 +355,19 @@ class _Timers:
         self, delay: float, callback: Callable[..., Any], *args: Any
     ) -> asyncio.TimerHandle:
         return self._loop.call_later(delay, callback, *args, context=self._context)
+
+
+async def _opened(database: Database) -> None:
+    """Open it, or when cancelled have it closed."""
+    opening = asyncio.ensure_future(in_thread(database.open))
+    try:
+        await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        database.given_up = True
+        await asyncio.wait([opening])
+        if opening.exception() is None:
+            database.close()
+        raise
 
 
 def _log_failure(task: asyncio.Task[None]) -> None:

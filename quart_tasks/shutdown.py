@@ -24,6 +24,7 @@ from typing import Any
 from quart import Quart
 
 from . import config
+from .database import LOCK_SECONDS
 from .runner import Runner
 from .subscriptions import Subscriptions
 
@@ -88,12 +89,13 @@ class Shutdown:
 
 
 def patient(test_app_class: Any) -> Any:
-    """A class for `app.test_app()` that waits for all these phases: Quart gives the end of a
-    test's app six seconds, and a drain may take ten."""
+    """A class for `app.test_app()` that waits for all these phases: Quart gives the start and the
+    end of a test's app six seconds each, and a drain may take ten, as the lock of a journal."""
 
     class Patient(test_app_class):  # type: ignore[misc]
         def __init__(self, app: Quart, *args: Any, **kwargs: Any) -> None:
             super().__init__(app, *args, **kwargs)
+            self.startup_timeout += LOCK_SECONDS
             self.shutdown_timeout += config.load(app.config).drain_timeout + ALL
 
     return Patient

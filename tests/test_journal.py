@@ -969,10 +969,10 @@ async def test_caller_that_goes_away_undoes_nothing(path: Path) -> None:
             await check_held(client)
             caller.cancel()
             await asyncio.wait([caller])
-        await until_answer(client, "/tasks", lambda page: page["tasks"])
+        await tasks.join()
+        assert ran == [("work", 1, "gone")]
         [record] = await records(client)
-        assert (await ended(client, record["id"]))["key"] == "k"
-    assert ran == [("work", 1, "gone")]
+        assert record["key"] == "k"
 
 
 async def test_stop_while_a_submission_waits(path: Path) -> None:
@@ -1236,6 +1236,22 @@ async def test_second_app_on_one_file_is_refused(linked: bool, path: Path) -> No
         with pytest.raises(QuartTasksError, match=f"process {os.getpid()}"):
             await app.startup()
         await submit(client, "work", 1)
+
+
+async def test_start_that_was_given_up_does_not_take_the_journal_later(path: Path) -> None:
+    async with started(path):
+        start = asyncio.create_task(make_app(path).startup())
+        await turns()
+        start.cancel()
+        await asyncio.wait([start])
+    async with started(path) as client:
+        await submit(client, "work", 1)
+
+
+async def test_file_that_another_program_writes_is_refused(path: Path) -> None:
+    await filled(path)
+    with locked(path):
+        assert "another program" in await refusal(path)
 
 
 async def test_empty_file_becomes_a_journal(path: Path) -> None:
