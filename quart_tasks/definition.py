@@ -12,8 +12,8 @@ import msgspec
 from msgspec import Meta
 
 from .arguments import Parameters
-from .encoding import EMPTY_LIST, EMPTY_OBJECT, encode, text
-from .exceptions import InvalidArguments, InvalidDefinition
+from .encoding import EMPTY_LIST, EMPTY_OBJECT, decode, encode, text
+from .exceptions import InvalidArguments, InvalidDefinition, UnknownTask
 from .retry import NO_RETRY, RetryPolicy
 
 ExecutorName = Literal["async", "thread", "process"]
@@ -84,6 +84,7 @@ class Definition:
         idempotent: bool = False,
         public: bool = True,
         durable: bool = True,
+        view: bool = False,
     ) -> None:
         if not callable(function):
             raise InvalidDefinition(f"{function!r} is not a function.")
@@ -110,6 +111,7 @@ class Definition:
         self.idempotent = idempotent
         self.public = public
         self.durable = durable
+        self.view = view  # it handles kept requests
         self.parameters = Parameters(function)
         self.doc = inspect.getdoc(function)
 
@@ -157,7 +159,8 @@ class Definition:
 
 
 class Submission(msgspec.Struct, frozen=True, gc=False):
-    """What a task is made of, checked: the step from a request or a call to a record."""
+    """What a task is made of, checked: the step from a request or a call to a record. `kept` is a
+    background view's request, which no record shows."""
 
     definition: Definition
     args: tuple[Any, ...] = ()
@@ -171,17 +174,23 @@ class Submission(msgspec.Struct, frozen=True, gc=False):
     parent_id: str | None = None
     retry_of: str | None = None
     idempotency: tuple[Any, ...] | None = None
+    kept: bytes | None = None
 
 
 def prepare(
     definition: Definition, args: Sequence[Any], kwargs: dict[str, Any], **more: Any
 ) -> Submission:
-    """Check arguments and encode them. Raises InvalidArguments.
+    """Check arguments and encode them. Raises InvalidArguments, and UnknownTask for a background
+    view, whose tasks are made by requests alone.
 
     What JSON cannot carry may go to this process's loop and threads; the record then shows
     its repr.
     """
     _check_options(more.get("options", NO_OPTIONS))
+    if definition.view:
+        raise UnknownTask(
+            f"{definition.name!r} is a background view: it is run by a request to its route."
+        )
     if not args and not kwargs and definition.parameters.none:
         return Submission(definition, **more)
     checked_args, checked_kwargs = definition.parameters.check(args, kwargs)
@@ -207,6 +216,19 @@ def prepare(
     return Submission(
         definition, checked_args, checked_kwargs, json_args, json_kwargs, replayable, **more
     )
+
+
+def prepare_again(
+    definition: Definition, args: msgspec.Raw | bytes, kwargs: msgspec.Raw | bytes,
+    kept: bytes | None, **more: Any,
+) -> Submission:  # fmt: skip
+    """A submission from what was kept of an earlier one. Raises InvalidArguments."""
+    if kept is None:
+        return prepare(definition, decode(args), decode(kwargs), **more)
+    if not definition.view:
+        raise InvalidArguments(f"{definition.name!r} is no background view any more")
+    shown = msgspec.Raw(bytes(kwargs))
+    return Submission(definition, (kept,), {}, EMPTY_LIST, shown, kept=kept, **more)
 
 
 def _shown(value: Any) -> Any:

@@ -38,6 +38,20 @@ class Blob(msgspec.Struct, frozen=True):
             raise ValueError(f"Blob: {self.mimetype!r} is not a media type such as 'image/png'.")
 
 
+class StoredResponse(msgspec.Struct, frozen=True, gc=False):
+    """What a background view has answered."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    data: bytes
+
+    @property
+    def mimetype(self) -> str:
+        """The type of its body, without parameters; of no body it says nothing."""
+        kind = next((value for name, value in self.headers if name.lower() == "content-type"), "")
+        return kind.partition(";")[0].strip() or "application/octet-stream"
+
+
 def encode(value: Any) -> msgspec.Raw:
     """`value` as JSON.
 

@@ -10,6 +10,7 @@ import msgspec
 from msgspec.structs import replace
 
 from .definition import Options
+from .execution import Head
 from .record import Error, PastAttempt, State
 from .retry import RetryPolicy
 from .task import Task
@@ -61,6 +62,7 @@ class Accepted(msgspec.Struct, frozen=True, array_like=True, gc=False):
     options: Options | None
     eta: str | None  # of the options: MessagePack would take it to UTC, where it may have no year
     retry: SavedRetry | None
+    kept: bytes | None = None  # a background view's request
 
 
 class Current(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -78,6 +80,7 @@ class Current(msgspec.Struct, frozen=True, array_like=True, gc=False):
     outputs: bool = False  # the result is the list of what a generator has yielded
     blob: bool = False  # or bytes
     submission: tuple[tuple[str | None, str], bytes] | None = None  # idempotency key, fingerprint
+    head: Head | None = None  # of the response that the blob is the body of
 
 
 encode = msgspec.msgpack.Encoder().encode
@@ -97,7 +100,7 @@ def accepted(task: Task) -> bytes:
             record.name, record.executor, bytes(task.value("args")), bytes(task.value("kwargs")),
             record.max_attempts, record.priority, record.key, record.parent_id, record.retry_of,
             record.owner, record.created_at, options, eta,
-            None if retry is None else SavedRetry.of(retry),
+            None if retry is None else SavedRetry.of(retry), task.kept,
         )
     )  # fmt: skip
 

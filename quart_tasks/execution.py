@@ -12,10 +12,12 @@ import msgspec
 
 from . import encoding
 from .context import TaskContext
-from .encoding import encode, encode_result, too_large
+from .encoding import StoredResponse, encode, encode_result, too_large
 from .events import MAX_FRAME
 from .exceptions import InvalidResult
 from .record import Error
+
+Head = tuple[int, list[tuple[str, str]]]  # status and headers
 
 MAX_OUTPUT = MAX_FRAME - 1024  # bytes; the rest is for the frame around it
 MAX_OUTPUTS = 250_000  # each takes about 600 bytes beside its value
@@ -23,8 +25,8 @@ YIELD_EVERY = 32  # outputs of an async generator, after which the loop gets a t
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False):
-    """How an attempt ended: with a result (`data`, and its media type if it is a blob), with
-    its outputs as the result, or with an error."""
+    """How an attempt ended: with a result (`data`, and its media type if it is a blob or a
+    response), with its outputs as the result, or with an error."""
 
     data: bytes | None = None
     mimetype: str | None = None
@@ -32,6 +34,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     error: Error | None = None
     retryable: bool = False  # the definition's RetryPolicy covers the error
     exception: BaseException | None = None  # where it was raised in this process
+    head: Head | None = None  # of a background view's response
 
 
 class Work(msgspec.Struct, frozen=True, gc=False):
@@ -72,6 +75,8 @@ async def run_async(work: Work, context: TaskContext) -> Outcome:
 def _succeeded(value: Any, limit: int) -> Outcome:
     if value is None:
         return EMPTY
+    if isinstance(value, StoredResponse):
+        return Outcome(value.data, value.mimetype, head=(value.status, value.headers))
     data, mimetype = encode_result(value, limit)
     return Outcome(data, mimetype)
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast, overl
 
 from quart import Quart, current_app, has_app_context
 
-from . import config
+from . import background, config
 from .catalog import AuthorizeHook, Catalog
 from .definition import NO_OPTIONS, Definition, ExecutorName, Options
 from .exceptions import (
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
+V = TypeVar("V", bound=Callable[..., Any])
 
 NAME = "QUART_TASKS"
 
@@ -100,6 +101,7 @@ class QuartTasks:
             app.register_blueprint(blueprint(lambda: self._service(app), prefix))
             surface = Surface(app.asgi_app, prefix, lambda: self._max_body(app))  # type: ignore[arg-type]
             app.asgi_app = surface  # type: ignore[method-assign, assignment]
+        background.keep_bodies(app)
         app.test_app_class = patient(app.test_app_class)
         app.before_serving(partial(self._open, app))
         app.after_serving(partial(self._close, app))
@@ -188,6 +190,35 @@ class QuartTasks:
         definition = Definition(function, **options)
         self._catalog.add(definition)
         return TaskFunction(definition, self)
+
+    @overload
+    def background(self, view: V, /) -> V: ...
+    @overload
+    def background(
+        self, /, *, prefer: bool = False, name: str | None = None,
+        executor: ExecutorName | None = None, timeout: float | None = None,
+        retries: int | RetryPolicy = NO_RETRY, concurrency: int | None = None, priority: int = 0,
+        idempotent: bool = False, durable: bool = True,
+    ) -> Callable[[V], V]: ...  # fmt: skip
+    def background(self, view: Any = None, /, *, prefer: bool = False, **options: Any) -> Any:
+        """Under a route: keep the request whole, answer 202 with `Location` and the record, and
+        handle the request again inside a task, whose result is the response without `Set-Cookie`.
+
+        Options as those of `task`; a sync view runs in a thread. With `prefer` the view runs in
+        the foreground unless the client says `Prefer: respond-async` (RFC 7240), or `wait=N`: 202
+        if it has not answered after N seconds.
+
+        Raises InvalidDefinition for what streams its response.
+        """
+
+        def decorate(view: Any) -> Any:
+            definition = background.define(view, self._service, options)
+            self._catalog.add(definition)
+            return background.decorate(
+                background.Background(view, definition, self._service, prefer)
+            )
+
+        return decorate if view is None else decorate(view)
 
     def authorize(self, hook: AuthorizeHook) -> AuthorizeHook:
         """Ask `async (action, name, record) -> owner or None` about every request, stream and

@@ -156,6 +156,8 @@ def result_of(service: Service, task: Task) -> Any:
     data = task.blob if task.blob is not None else bytes(task.value("result"))
     mimetype = record.result_type if blob else None
     definition = service.catalog.definitions.get(record.name)
+    if task.head is not None:
+        return decode(data) if mimetype == "application/json" else Blob(data, str(mimetype))
     if definition is None:
         return Blob(data, mimetype) if mimetype else decode(data)
     return definition.parameters.result(data, mimetype)

@@ -40,6 +40,9 @@ def new_task(id: str, submission: Submission) -> Task:
     if submission.json_args is not EMPTY_LIST or submission.json_kwargs is not EMPTY_OBJECT:
         task.keep("args", submission.json_args)
         task.keep("kwargs", submission.json_kwargs)
+    if submission.kept is not None:
+        task.kept = submission.kept
+        task.size += len(submission.kept)
     if options is not NO_OPTIONS or submission.retry is not None:
         task.options = (options, submission.retry)
     return task

@@ -81,7 +81,7 @@ class Ledger:
         changes = {
             "state": "succeeded", "finished_at": now, "outputs": outcome.outputs,
             "blob": outcome.mimetype is not None,
-            "result_type": outcome.mimetype or "application/json",
+            "result_type": outcome.mimetype or "application/json", "head": outcome.head,
         }  # fmt: skip
         result = task.outputs_json() if outcome.outputs else outcome.data or b""
         self._commit(Change(task.record.id, None, self._row(task, changes), result), then)

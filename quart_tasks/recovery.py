@@ -23,8 +23,7 @@ from msgspec.structs import replace
 from . import entries
 from .catalog import Catalog
 from .database import Batch
-from .definition import NO_OPTIONS, Definition, Options, Submission
-from .encoding import decode
+from .definition import NO_OPTIONS, Definition, Options, prepare_again
 from .endings import INTERRUPTED, goes_on
 from .entries import Accepted, Current
 from .exceptions import InvalidArguments, UnknownTask
@@ -235,13 +234,15 @@ def _record(id: str, accepted: Accepted, current: Current) -> Record:
 def _unfinished_task(saved: Saved, definition: Definition) -> Task:
     """Raises InvalidArguments."""
     accepted, current = saved.accepted, saved.current
-    args, kwargs = definition.parameters.check(decode(accepted.args), decode(accepted.kwargs))
     task = _task(saved)
     _keep_arguments(task, accepted)
     options, retry = task.options or (NO_OPTIONS, None)
     task.run = new_run(
-        Submission(definition, args, kwargs, options=options, retry=retry, owner=accepted.owner)
-    )
+        prepare_again(
+            definition, accepted.args, accepted.kwargs, accepted.kept, options=options,
+            retry=retry, owner=accepted.owner,
+        )
+    )  # fmt: skip
     if task.record.executor != definition.executor:
         task.record = replace(task.record, executor=definition.executor)
     run = task.run
@@ -266,6 +267,9 @@ def _interrupt(task: Task, current: Current) -> None:
 def _keep_arguments(task: Task, accepted: Accepted) -> None:
     task.keep("args", msgspec.Raw(accepted.args))
     task.keep("kwargs", msgspec.Raw(accepted.kwargs))
+    if accepted.kept is not None:
+        task.kept = accepted.kept
+        task.size += len(accepted.kept)
 
 
 def _options(accepted: Accepted) -> tuple[Options, RetryPolicy | None] | None:
@@ -279,7 +283,8 @@ def _options(accepted: Accepted) -> tuple[Options, RetryPolicy | None] | None:
 
 
 def _outcome(result: bytes, current: Current) -> Outcome:
-    return Outcome(result, current.result_type if current.blob else None, outputs=current.outputs)
+    mimetype = current.result_type if current.blob else None
+    return Outcome(result, mimetype, outputs=current.outputs, head=current.head)
 
 
 def _age(task: Task) -> float:

@@ -21,8 +21,7 @@ from .catalog import Catalog
 from .config import Config
 from .context import capture_logs, current_task
 from .database import Database
-from .definition import NO_OPTIONS, Definition, Options, Submission, prepare
-from .encoding import decode
+from .definition import NO_OPTIONS, Definition, Options, Submission, prepare, prepare_again
 from .exceptions import (
     Conflict,
     InvalidArguments,
@@ -258,8 +257,8 @@ class Service:
         try:
             definition = self.catalog.get(record.name)
             options, retry = task.options or (NO_OPTIONS, None)
-            submission = prepare(
-                definition, decode(task.value("args")), decode(task.value("kwargs")),
+            submission = prepare_again(
+                definition, task.value("args"), task.value("kwargs"), task.kept,
                 options=options, retry=retry, retry_of=record.id, parent_id=record.parent_id,
                 owner=record.owner if owner is None else owner,
             )  # fmt: skip

@@ -44,6 +44,32 @@ def accepted(service: Service, task: Task) -> Response:
     return answer(task.record, 202, headers)
 
 
+def stored(task: Task) -> Response:
+    """A succeeded task's result."""
+    if task.blob is None:
+        return answer(bytes(task.value("result")))
+    if task.head is not None:  # a background view's response, as the app made it
+        status, headers = task.head
+        response = Response(task.blob, status)
+        del response.headers["Content-Type"]
+        response.headers.extend(headers)
+        return response
+    response = Response(task.blob, 200, content_type=task.record.result_type)
+    # A task's bytes are no page of this site, whatever they claim to be.
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Content-Security-Policy"] = "default-src 'none'; sandbox"
+    response.headers["Cache-Control"] = "no-cache"
+    return response
+
+
+async def ends_within(service: Service, task: Task, seconds: float) -> bool:
+    try:
+        await service.ended(task, seconds)
+    except TimeoutError:
+        return False
+    return task.run is None  # else the server stops, and leaves it to the next start
+
+
 def url(service: Service, id: str) -> str:
     root = request.root_path if has_request_context() else ""
     return f"{root}{service.config.url_prefix}/{id}"

@@ -17,10 +17,19 @@ from ..record import STATES, State
 from ..service import Service
 from ..subscriptions import Closed
 from ..task import Filter, Task
-from .answers import accepted, answer, bad_query, empty, preferred_wait, query_wait
+from .answers import (
+    accepted,
+    answer,
+    bad_query,
+    empty,
+    ends_within,
+    preferred_wait,
+    query_wait,
+    stored,
+)
 from .problems import BadRequest, kebab, problem, respond
 from .submissions import BatchBody, TaskBody, decode, submit, submit_batch
-from .surface import BODY
+from .surface import AS_IS, BODY
 
 PAGE, MAX_PAGE = 50, 500
 SLICE = 200  # tasks that a bulk request changes before the loop gets a turn
@@ -37,7 +46,7 @@ class BulkBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 async def create(service: Service) -> Response:
     wait = preferred_wait()
     body = read(TaskBody)
-    task, _ = await submit(service, body, request.headers.get("Idempotency-Key"))
+    task = await submit(service, body, request.headers.get("Idempotency-Key"))
     if wait is None:
         return accepted(service, task)
     if not await ends_within(service, task, wait):
@@ -102,14 +111,11 @@ async def result(service: Service, task: Task) -> Response:
     record = task.record
     if not record.ended:
         response = accepted(service, task)
-    elif record.state == "succeeded" and task.blob is not None:
-        response = Response(task.blob, 200, content_type=record.result_type)
-        # A task's bytes are no page of this site, whatever they claim to be.
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        response.headers["Content-Security-Policy"] = "default-src 'none'; sandbox"
-        response.headers["Cache-Control"] = "no-cache"
     elif record.state == "succeeded":
-        response = answer(bytes(task.value("result")))
+        response = stored(task)
+        if task.head is not None:
+            scope: dict[str, Any] = request.scope  # type: ignore[assignment]
+            scope[AS_IS] = True
     else:
         response = respond(_failure(task))
     response.headers["Task-State"] = record.state
@@ -229,14 +235,6 @@ def read(type: Any) -> Any:
         )  # fmt: skip
     scope: dict[str, Any] = request.scope  # type: ignore[assignment]
     return decode(scope[BODY], type)
-
-
-async def ends_within(service: Service, task: Task, seconds: float) -> bool:
-    try:
-        await service.ended(task, seconds)
-    except TimeoutError:
-        return False
-    return task.run is None  # else the server stops, and leaves it to the next start
 
 
 async def changes_within(service: Service, task: Task, seconds: float) -> None:

@@ -19,7 +19,8 @@ from .problems import BadRequest
 T = TypeVar("T")
 
 MAX_BATCH = 1000
-IdempotencyKey = Annotated[str, Meta(min_length=1, max_length=255)]
+MAX_KEY = 255  # characters
+IdempotencyKey = Annotated[str, Meta(min_length=1, max_length=MAX_KEY)]
 
 _fingerprint = msgspec.json.Encoder(order="deterministic").encode
 
@@ -52,13 +53,23 @@ def decode(data: bytes | str, type: type[T], at: str = "#") -> T:
     raise InvalidArguments(errors=[(at + misfit[0], misfit[1])])
 
 
-async def submit(service: Service, body: TaskBody, key: str | None = None) -> tuple[Task, bool]:
-    """Accept one task; and whether it is one that the same idempotency key gave before."""
-    submission = await _prepare(service, body, key)
+async def submit(service: Service, body: TaskBody, key: str | None = None) -> Task:
+    return await accept(service, await _prepare(service, body, key))
+
+
+async def accept(service: Service, submission: Submission) -> Task:
+    """Accept one task, or give the one that the same idempotency key gave before."""
     if (known := _known(service, submission)) is not None:
         await service.accepted(known)
-        return known, True
-    return (await service.submit([submission]))[0], False
+        return known
+    return (await service.submit([submission]))[0]
+
+
+def idempotency_of(owner: str | None, key: str, digest: bytes) -> tuple[Any, ...]:
+    """What a submission says of its Idempotency-Key. Raises InvalidArguments."""
+    if not 0 < len(key) <= MAX_KEY:
+        raise InvalidArguments(errors=[("#/idempotency_key", "must have 1 to 255 characters")])
+    return (owner, key), digest
 
 
 async def submit_batch(service: Service, items: list[msgspec.Raw]) -> list[Task]:
@@ -112,14 +123,12 @@ async def _prepare(service: Service, body: TaskBody, header: str | None = None) 
         if key not in (None, header):
             errors.append(("#/idempotency_key", "differs from the header Idempotency-Key"))
         key = header
-        if not 0 < len(key) <= 255:
-            errors.append(("#/idempotency_key", "must have 1 to 255 characters"))
     try:
         idempotency = None
         if key is not None:
             content = (body.name, body.args, body.kwargs, options)
             digest = blake2b(_fingerprint(content), digest_size=16).digest()
-            idempotency = ((owner, key), digest)
+            idempotency = idempotency_of(owner, key, digest)
         submission = prepare(
             definition, body.args, body.kwargs, options=options, owner=owner,
             idempotency=idempotency,

@@ -29,6 +29,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 SEND = "quart_tasks.send"  # in a socket's scope: the way to the client without Quart's
 ROOM = "quart_tasks.room"  # in a socket's scope: its Room
 BODY = "quart_tasks.body"  # in a request's scope: its body
+AS_IS = "quart_tasks.as_is"  # in a request's scope: an error that the app has made is answered
 RESPONSE = "websocket.http.response"
 BODY_SECONDS = 60.0  # to receive it in, which is Quart's default too
 CLOSE_SECONDS = 5.0  # for a client to answer a close
@@ -85,7 +86,8 @@ class Surface:
 
         async def problem_send(message: Message) -> None:
             nonlocal failing
-            if message["type"] == "http.response.start" and message["status"] >= 400:
+            error = message["type"] == "http.response.start" and message["status"] >= 400
+            if error and AS_IS not in scope:
                 headers = [(name.lower(), value) for name, value in message["headers"]]
                 kinds = [value for name, value in headers if name == b"content-type"]
                 if not kinds or not kinds[0].startswith(CONTENT_TYPE.encode()):

@@ -1,0 +1,187 @@
+"""`@tasks.background`: a route that answers 202 at once and runs as a task."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+from collections.abc import Awaitable, Callable
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+import msgspec
+from quart import (
+    Quart,
+    Response,
+    current_app,
+    has_request_context,
+    has_websocket_context,
+    request,
+)
+
+from . import replay
+from .context import current_task
+from .definition import Definition, Submission
+from .encoding import EMPTY_LIST, StoredResponse, encode
+from .exceptions import InvalidDefinition, QuartTasksError
+from .replay import REPLAY, Replay
+from .service import Service
+from .task import Task
+from .web.access import ask
+from .web.answers import accepted, ends_within, preferred_wait, stored
+from .web.problems import headers_of, problem, problem_of, respond
+from .web.submissions import accept, idempotency_of
+
+MARK = "is_background_view"
+View = Callable[..., Awaitable[Any]]
+
+_RESPOND_ASYNC = re.compile(r"(?:^|,)\s*respond-async\s*(?:$|[,;])", re.IGNORECASE)
+
+
+class Background(NamedTuple):
+    """A view that runs as a task. `prefer`: only if the client prefers that."""
+
+    view: Callable[..., Any]
+    definition: Definition
+    get_service: Callable[[], Service]
+    prefer: bool
+
+
+def define(
+    view: Callable[..., Any], get_service: Callable[[], Service], options: dict[str, Any]
+) -> Definition:
+    """The definition that handles kept requests of a view. Raises InvalidDefinition."""
+    if inspect.isgeneratorfunction(view) or inspect.isasyncgenfunction(view):
+        raise InvalidDefinition(f"{_name(view)} cannot be a background view. {replay.STREAMED}")
+    if options.get("executor") == "process":
+        raise InvalidDefinition(
+            f"{_name(view)} cannot be a background view in a process, where there is no request: "
+            f"let it submit a task with executor='process'."
+        )
+
+    async def on_loop(kept: bytes) -> StoredResponse:
+        service = get_service()
+        limit = service.config.max_result_size
+        return await replay.handle(service.app, kept, limit, functools.partial(may_retry, service))
+
+    def in_thread(kept: bytes) -> StoredResponse:
+        service = get_service()
+        return replay.handle_in_thread(
+            service.app, service.loop, kept, service.config.max_result_size,
+            functools.partial(may_retry, service),
+        )  # fmt: skip
+
+    run = on_loop if inspect.iscoroutinefunction(view) else in_thread
+    # By these two the catalog tells whether a name is taken by another function.
+    run.__module__, run.__qualname__ = view.__module__, view.__qualname__
+    run.__doc__ = view.__doc__
+    return Definition(run, **{"name": _name(view), **options}, public=False, view=True)
+
+
+def _name(view: Callable[..., Any]) -> str:
+    return str(getattr(view, "__name__", view))
+
+
+def may_retry(service: Service, error: Exception) -> bool:
+    """Whether the running task has an attempt left, and its RetryPolicy covers the error."""
+    context = current_task()
+    task = None if context is None else service.registry.find(context.id)
+    if context is None or task is None or task.run is None:
+        return False
+    return context.attempt < task.record.max_attempts and isinstance(error, task.run.retry.on)
+
+
+def decorate(background: Background) -> View:
+    @functools.wraps(background.view)
+    async def view(*args: Any, **kwargs: Any) -> Any:
+        if has_websocket_context():
+            raise InvalidDefinition(
+                f"{background.definition.name} is a WebSocket, which cannot be a background view: "
+                f"submit a task, and let clients watch its events."
+            )
+        if not has_request_context():
+            return await current_app.ensure_async(background.view)(*args, **kwargs)
+        scope: dict[str, Any] = request.scope  # type: ignore[assignment]
+        handling: Replay | None = scope.get(REPLAY)
+        if handling is not None:
+            return await handling.view(background.view, args, kwargs)
+        return await _answer(background, args, kwargs)
+
+    setattr(view, MARK, True)
+    return view
+
+
+async def _answer(background: Background, args: Any, kwargs: Any) -> Any:
+    """The answer to a request from outside."""
+    if not background.prefer:
+        return await _in_background(background, None)
+    asked = _RESPOND_ASYNC.search(request.headers.get("Prefer", "")) is not None
+    wait = preferred_wait()
+    if asked or wait is not None:
+        response: Any = await _in_background(background, wait)
+    else:
+        view = current_app.ensure_async(background.view)
+        response = await current_app.make_response(await view(*args, **kwargs))
+    response.headers.add("Vary", "Prefer")
+    return response
+
+
+async def _in_background(background: Background, wait: float | None) -> Response:
+    try:
+        service = background.get_service()
+        task = await accept(service, await _submission(service, background.definition))
+    except QuartTasksError as error:
+        return respond(problem_of(error), headers_of(error))
+    if wait is None or not await ends_within(service, task, wait):
+        response = accepted(service, task)
+        if background.prefer and wait is None:
+            response.headers["Preference-Applied"] = "respond-async"
+        return response
+    response = _ended(task)
+    response.headers["Preference-Applied"] = f"wait={wait:.0f}"
+    return response
+
+
+def _ended(task: Task) -> Response:
+    """The answer to a client that has waited: the view's, or as of a view that has failed."""
+    record = task.record
+    if record.state == "succeeded":
+        response = stored(task)
+    else:
+        error = record.error
+        detail = "It was cancelled." if error is None else f"{error.type}: {error.message}"
+        response = respond(problem(500, "task-failed", detail))
+    response.headers["Task-State"] = record.state
+    return response
+
+
+async def _submission(service: Service, definition: Definition) -> Submission:
+    owner = await ask(service, "submit", definition.name)
+    kept, body = await replay.keep()
+    shown = {"method": request.method, "path": request.path}  # headers and body may be secret
+    key, idempotency = request.headers.get("Idempotency-Key"), None
+    if key is not None:
+        about = (request.method, request.path, request.query_string, body)
+        digest = blake2b(msgspec.msgpack.encode(about), digest_size=16).digest()
+        idempotency = idempotency_of(owner, key, digest)
+    return Submission(
+        definition, (kept,), {}, EMPTY_LIST, encode(shown), owner=owner, idempotency=idempotency,
+        kept=kept,
+    )  # fmt: skip
+
+
+def keep_bodies(app: Quart) -> None:
+    """Have the bodies of background views read before any hook can: who parses a form or iterates
+    over a body leaves nothing of it."""
+
+    async def keep_body() -> None:
+        scope: dict[str, Any] = request.scope  # type: ignore[assignment]
+        if REPLAY not in scope and _is_background(app.view_functions.get(request.endpoint or "")):
+            scope[replay.BODY] = await request.get_data()
+
+    app.before_request_funcs.setdefault(None, []).insert(0, keep_body)
+
+
+def _is_background(view: Any) -> bool:
+    handler = getattr(getattr(view, "view_class", None), request.method.lower(), None)
+    return hasattr(view, MARK) or hasattr(handler, MARK)

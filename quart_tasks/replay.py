@@ -1,0 +1,216 @@
+"""A request that is kept whole, and handled again by the app inside a task."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable
+from contextvars import copy_context
+from queue import SimpleQueue
+from typing import Any
+
+import msgspec
+from quart import Quart, current_app, request
+from quart.signals import got_request_exception
+from quart.wrappers import Request
+from quart.wrappers.response import IterableBody
+from werkzeug.datastructures import Headers
+from werkzeug.exceptions import InternalServerError
+from werkzeug.wrappers import Response as WerkzeugResponse
+
+from .encoding import StoredResponse, too_large
+from .exceptions import InvalidResult
+
+REPLAY = "quart_tasks.replay"  # in the scope of a request that is handled again
+BODY = "quart_tasks.kept_body"  # and of one whose body was read before anybody else did
+
+# Of the connection and not of the response, or written anew with it (RFC 9110, section 7.6.1);
+# and cookies, which are for the client that asked, whoever fetches the result.
+NOT_KEPT = {
+    "set-cookie", "content-length", "transfer-encoding", "connection", "keep-alive", "date",
+    "server",
+}  # fmt: skip
+
+MayRetry = Callable[[Exception], bool]
+
+
+class KeptRequest(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    method: str
+    scheme: str
+    path: str
+    query: bytes
+    root_path: str
+    http_version: str
+    headers: list[tuple[str, str]]
+    client: tuple[str, int | None] | None
+    server: tuple[str, int | None] | None
+    body: bytes
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(KeptRequest).decode
+
+
+async def keep() -> tuple[bytes, bytes]:
+    """The current request as bytes, and its body. Raises what reading its body does: 413, 408."""
+    scope: dict[str, Any] = request.scope  # type: ignore[assignment]
+    body: bytes = scope[BODY] if BODY in scope else await _late_body()
+    kept = KeptRequest(
+        request.method, request.scheme, request.path, request.query_string, request.root_path,
+        request.http_version, list(request.headers.items()), _address(scope.get("client")),
+        _address(scope.get("server")), body,
+    )  # fmt: skip
+    return _encode(kept), body
+
+
+async def _late_body() -> bytes:
+    """The body, where another decorator hid that the view is a background view."""
+    body = await request.get_data()
+    if not body and request.content_length:
+        raise RuntimeError(
+            "The request's body was read before the background view could keep it: use "
+            "functools.wraps in the decorators above @tasks.background."
+        )
+    return body if isinstance(body, bytes) else body.encode()
+
+
+def _address(address: Any) -> tuple[str, int | None] | None:
+    return None if not address else (str(address[0]), address[1] if len(address) > 1 else None)
+
+
+def rebuild(app: Quart, data: bytes, replay: Replay) -> Request:
+    """The request that was kept, as the server gave it to the app."""
+    kept = _decode(data)
+    scope: Any = {
+        "type": "http", "asgi": {"spec_version": "2.3", "version": "3.0"},
+        "http_version": kept.http_version, "method": kept.method, "scheme": kept.scheme,
+        "path": kept.path, "raw_path": kept.path.encode(), "query_string": kept.query,
+        "root_path": kept.root_path, "client": kept.client, "server": kept.server,
+        "headers": [(name.lower().encode("latin1"), value.encode("latin1"))
+                    for name, value in kept.headers],
+        "extensions": {}, "state": {}, REPLAY: replay,
+    }  # fmt: skip
+    rebuilt = app.request_class(
+        kept.method, kept.scheme, kept.path, kept.query, Headers(kept.headers), kept.root_path,
+        kept.http_version, scope, send_push_promise=_push_nothing,
+    )  # fmt: skip
+    rebuilt.body.set_result(kept.body)
+    return rebuilt
+
+
+async def _push_nothing(path: str, headers: Headers) -> None:
+    pass
+
+
+class Replay:
+    """One handling of a request inside a task. `calls`: for the task's thread, if it has one."""
+
+    def __init__(self, calls: SimpleQueue[Callable[[], None] | None] | None = None) -> None:
+        self._calls = calls
+
+    async def view(self, view: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """Run a view, a sync one in the task's thread."""
+        if self._calls is None or inspect.iscoroutinefunction(view):
+            return await current_app.ensure_async(view)(*args, **kwargs)
+        loop = asyncio.get_running_loop()
+        returned: asyncio.Future[tuple[Any, BaseException | None]] = loop.create_future()
+        inside = copy_context()
+
+        def deliver(value: Any, error: BaseException | None) -> None:
+            if not returned.done():
+                returned.set_result((value, error))
+
+        def call() -> None:
+            try:
+                value, error = inside.run(view, *args, **kwargs), None
+            except BaseException as raised:  # noqa: BLE001 - raised again below
+                value, error = None, raised
+            loop.call_soon_threadsafe(deliver, value, error)
+
+        self._calls.put(call)
+        value, error = await returned
+        if error is not None:
+            raise error
+        return value
+
+
+async def handle(app: Quart, data: bytes, limit: int, may_retry: MayRetry) -> StoredResponse:
+    """Handle a kept request again. Raises what no handler of the app takes, and InvalidResult for
+    a response that cannot be kept: a stream, or more than `limit` bytes."""
+    return await _respond(app, data, Replay(), limit, may_retry)
+
+
+def handle_in_thread(
+    app: Quart, loop: asyncio.AbstractEventLoop, data: bytes, limit: int, may_retry: MayRetry
+) -> StoredResponse:
+    """The same for a sync view, which runs in this thread; all else is on the event loop."""
+    calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+
+    async def respond() -> tuple[StoredResponse | None, BaseException | None]:
+        try:
+            return await _respond(app, data, Replay(calls), limit, may_retry), None
+        except BaseException as error:  # noqa: BLE001 - sys.exit() on the loop would end the server
+            return None, error
+
+    future = asyncio.run_coroutine_threadsafe(respond(), loop)
+    future.add_done_callback(lambda _: calls.put(None))
+    while (call := calls.get()) is not None:
+        call()
+    if future.cancelled():
+        raise asyncio.CancelledError("The app has stopped.")
+    response, error = future.result()
+    if response is None:
+        assert error is not None  # noqa: S101 - one of the two
+        raise error
+    return response
+
+
+async def _respond(
+    app: Quart, data: bytes, replay: Replay, limit: int, may_retry: MayRetry
+) -> StoredResponse:
+    # `Quart.handle_request`, but for an exception that nobody handles: that one fails the task.
+    async with app.request_context(rebuild(app, data, replay)) as context:
+        try:
+            response = await app.full_dispatch_request(context)
+        except Exception as error:
+            last = InternalServerError(original_exception=error)
+            if may_retry(error) or app._find_error_handler(last, request.blueprints) is None:
+                await got_request_exception.send_async(
+                    app,
+                    _sync_wrapper=app.ensure_async,  # type: ignore[arg-type]
+                    exception=error,
+                )
+                raise
+            response = await app.handle_exception(error)
+        return await _store(response, limit)
+
+
+async def _store(response: Any, limit: int) -> StoredResponse:
+    kept = [(name, value) for name, value in response.headers if name.lower() not in NOT_KEPT]
+    return StoredResponse(response.status_code, kept, await _body(response, limit))
+
+
+async def _body(response: Any, limit: int) -> bytes:
+    if isinstance(response, WerkzeugResponse):
+        if response.is_streamed:
+            raise InvalidResult(STREAMED)
+        data = response.get_data()
+        if len(data) > limit:
+            raise InvalidResult(too_large("response", len(data), limit))
+        return data
+    collected = bytearray()
+    streamed = isinstance(response.response, IterableBody)  # as is that of an empty response
+    async with response.response as body:
+        async for chunk in body:
+            if streamed and chunk:
+                raise InvalidResult(STREAMED)
+            collected += chunk
+            if len(collected) > limit:
+                raise InvalidResult(too_large("response", len(collected), limit))
+    return bytes(collected)
+
+
+STREAMED = (
+    "A background view's response is kept, and this one is a stream: return the whole of it, or "
+    "stream it from a route that is no background view."
+)
