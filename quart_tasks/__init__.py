@@ -25,6 +25,7 @@ from .exceptions import (
     WorkerCrashed,
 )
 from .extension import QuartTasks
+from .fallback import FlaskFallback
 from .handle import TaskEvent, TaskHandle
 from .record import Error, Progress, Record
 from .retry import RetryPolicy
@@ -34,6 +35,7 @@ __all__ = [
     "Conflict",
     "Draining",
     "Error",
+    "FlaskFallback",
     "IllegalTransition",
     "Interrupted",
     "InvalidArguments",
