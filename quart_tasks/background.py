@@ -28,7 +28,7 @@ from .replay import REPLAY, Replay
 from .service import Service
 from .task import Task
 from .web.access import ask
-from .web.answers import accepted, ends_within, preferred_wait, stored
+from .web.answers import accepted, ends_within, preferences, preferred_wait, stored
 from .web.problems import headers_of, problem, problem_of, respond
 from .web.submissions import accept, idempotency_of
 
@@ -71,15 +71,14 @@ def define(
             functools.partial(may_retry, service),
         )  # fmt: skip
 
-    run = on_loop if inspect.iscoroutinefunction(view) else in_thread
-    # By these two the catalog tells whether a name is taken by another function.
-    run.__module__, run.__qualname__ = view.__module__, view.__qualname__
-    run.__doc__ = view.__doc__
-    return Definition(run, **{"name": _name(view), **options}, public=False, view=True)
+    run: Any = on_loop if inspect.iscoroutinefunction(view) else in_thread
+    for name in ("__module__", "__name__", "__qualname__", "__doc__"):  # a partial has none
+        setattr(run, name, getattr(view, name, None) or "")
+    return Definition(run, **options, public=False, view=True)
 
 
 def _name(view: Callable[..., Any]) -> str:
-    return str(getattr(view, "__name__", view))
+    return str(getattr(view, "__qualname__", view))
 
 
 def may_retry(service: Service, error: Exception) -> bool:
@@ -107,15 +106,39 @@ def decorate(background: Background) -> View:
             return await handling.view(background.view, args, kwargs)
         return await _answer(background, args, kwargs)
 
-    setattr(view, MARK, True)
+    setattr(view, MARK, background.definition)
     return view
+
+
+def check_classes(app: Quart) -> None:
+    """Look at class-based views, which are complete only after their decorators. Raises
+    InvalidDefinition."""
+    classes: dict[str, Any] = {}
+    for view in app.view_functions.values():
+        definition: Definition | None = getattr(view, MARK, None)
+        kind: Any = getattr(view, "view_class", None)
+        if definition is None or kind is None:
+            continue
+        if classes.setdefault(definition.name, kind) is not kind:
+            raise InvalidDefinition(
+                f"{kind.__qualname__} and {classes[definition.name].__qualname__} are background "
+                f"views of the name {definition.name!r}: pass name='…' to one of them."
+            )
+        for name in (kind.methods or {"dispatch_request"}) | {"dispatch_request"}:
+            method = getattr(kind, name if name == "dispatch_request" else name.lower(), None)
+            if method is not None and not inspect.iscoroutinefunction(method):
+                raise InvalidDefinition(
+                    f"{method.__qualname__} is a plain `def`, whose thread a task must have for "
+                    f"itself: put @tasks.background on the method and not into `decorators`, or "
+                    f"make it an `async def`."
+                )
 
 
 async def _answer(background: Background, args: Any, kwargs: Any) -> Any:
     """The answer to a request from outside."""
     if not background.prefer:
         return await _in_background(background, None)
-    asked = _RESPOND_ASYNC.search(request.headers.get("Prefer", "")) is not None
+    asked = _RESPOND_ASYNC.search(preferences()) is not None
     wait = preferred_wait()
     if asked or wait is not None:
         response: Any = await _in_background(background, wait)
@@ -177,7 +200,10 @@ def keep_bodies(app: Quart) -> None:
     async def keep_body() -> None:
         scope: dict[str, Any] = request.scope  # type: ignore[assignment]
         if REPLAY not in scope and _is_background(app.view_functions.get(request.endpoint or "")):
-            scope[replay.BODY] = await request.get_data()
+            data = scope[replay.BODY] = await request.get_data()
+            # Whoever iterates over it, as the parser of forms does, has all of it to read.
+            request.body = request.body_class(None, None)
+            request.body.set_result(bytes(data))  # type: ignore[arg-type]
 
     app.before_request_funcs.setdefault(None, []).insert(0, keep_body)
 

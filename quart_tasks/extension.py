@@ -107,6 +107,7 @@ class QuartTasks:
         app.after_serving(partial(self._close, app))
 
     async def _open(self, app: Quart) -> None:
+        background.check_classes(app)
         service = Service(app, config.load(app.config), self._catalog)
         try:
             await service.open()

@@ -19,7 +19,7 @@ from werkzeug.exceptions import InternalServerError
 from werkzeug.wrappers import Response as WerkzeugResponse
 
 from .encoding import StoredResponse, too_large
-from .exceptions import InvalidResult
+from .exceptions import InvalidResult, UnknownTask
 
 REPLAY = "quart_tasks.replay"  # in the scope of a request that is handled again
 BODY = "quart_tasks.kept_body"  # and of one whose body was read before anybody else did
@@ -30,6 +30,8 @@ NOT_KEPT = {
     "set-cookie", "content-length", "transfer-encoding", "connection", "keep-alive", "date",
     "server",
 }  # fmt: skip
+
+_TAKES_CONTEXT = "ctx" in inspect.signature(Quart.handle_exception).parameters  # from 0.23 on
 
 MayRetry = Callable[[Exception], bool]
 
@@ -44,6 +46,7 @@ class KeptRequest(msgspec.Struct, frozen=True, array_like=True, gc=False):
     headers: list[tuple[str, str]]
     client: tuple[str, int | None] | None
     server: tuple[str, int | None] | None
+    endpoint: str
     body: bytes
 
 
@@ -58,7 +61,7 @@ async def keep() -> tuple[bytes, bytes]:
     kept = KeptRequest(
         request.method, request.scheme, request.path, request.query_string, request.root_path,
         request.http_version, list(request.headers.items()), _address(scope.get("client")),
-        _address(scope.get("server")), body,
+        _address(scope.get("server")), request.endpoint or "", body,
     )  # fmt: skip
     return _encode(kept), body
 
@@ -78,9 +81,8 @@ def _address(address: Any) -> tuple[str, int | None] | None:
     return None if not address else (str(address[0]), address[1] if len(address) > 1 else None)
 
 
-def rebuild(app: Quart, data: bytes, replay: Replay) -> Request:
+def rebuild(app: Quart, kept: KeptRequest, replay: Replay) -> Request:
     """The request that was kept, as the server gave it to the app."""
-    kept = _decode(data)
     scope: Any = {
         "type": "http", "asgi": {"spec_version": "2.3", "version": "3.0"},
         "http_version": kept.http_version, "method": kept.method, "scheme": kept.scheme,
@@ -169,7 +171,13 @@ async def _respond(
     app: Quart, data: bytes, replay: Replay, limit: int, may_retry: MayRetry
 ) -> StoredResponse:
     # `Quart.handle_request`, but for an exception that nobody handles: that one fails the task.
-    async with app.request_context(rebuild(app, data, replay)) as context:
+    kept = _decode(data)
+    async with app.request_context(rebuild(app, kept, replay)) as context:
+        if request.routing_exception is not None or request.endpoint != kept.endpoint:
+            raise UnknownTask(
+                f"The route of {kept.method} {kept.path} is not {kept.endpoint!r} any more: retry "
+                f"the task when it is back."
+            )
         try:
             response = await app.full_dispatch_request(context)
         except Exception as error:
@@ -181,7 +189,8 @@ async def _respond(
                     exception=error,
                 )
                 raise
-            response = await app.handle_exception(error)
+            given: Any = (context, error) if _TAKES_CONTEXT else (error,)
+            response = await app.handle_exception(*given)
         return await _store(response, limit)
 
 

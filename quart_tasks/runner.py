@@ -217,7 +217,8 @@ class Runner:
     def ended(self, attempt: Attempt, outcome: Outcome) -> None:
         lane = self.lanes[attempt.definition.executor]
         if attempt.given_up:
-            self._returned(lane, attempt)
+            # Each executor reports `started` before the function runs.
+            self._returned(lane, attempt, attempt.started or outcome.error is None)
         elif self._is_current(attempt):
             self._free(lane, attempt)
             self.endings.conclude(attempt, outcome)
@@ -227,7 +228,7 @@ class Runner:
         error = Error("WorkerCrashed", message)
         self.ended(attempt, Outcome(error=error, retryable=attempt.definition.idempotent))
 
-    def _returned(self, lane: Lane, attempt: Attempt) -> None:
+    def _returned(self, lane: Lane, attempt: Attempt, began: bool) -> None:
         """An attempt that was given up on has ended after all."""
         if attempt in lane.stuck:
             lane.stuck.remove(attempt)
@@ -241,6 +242,8 @@ class Runner:
         task: Task = attempt.task
         if task.run is not None and task.run.attempt is attempt:
             task.run.attempt = None
+            if not began:
+                self._unlearn(task)
             if task.record.state == "scheduled" and not task.run.settled:  # its retry waited
                 self._wait(task, task.run.retry.pause(task.record.attempt - 1))
 
@@ -258,12 +261,22 @@ class Runner:
         if self._starts() and (task.run.has_slot or lane.take_at_once(task)):
             self._start(lane, task)
         else:
-            if task.run.has_slot:  # it was to begin at once, which the journal has to unlearn
+            if task.run.has_slot:  # it was to begin at once
                 task.run.has_slot = False
-                self.ledger.write(task, _nothing, {"state": "queued", "attempt": 0})
+                self._unlearn(task)
                 self._give_back(lane, task.run.definition)
             lane.push(task)
             self._dispatch(lane)
+
+    def _unlearn(self, task: Task) -> None:
+        """What was to begin did not: the next start must not take it for cut off."""
+        run, record = task.run, task.record
+        if run is not None and run.row is not None and run.row.state == "running":
+            self.ledger.write(
+                task, _nothing,
+                {"state": "queued", "attempt": record.attempt, "error": record.error,
+                 "started_at": record.started_at},
+            )  # fmt: skip
 
     def _dispatch(self, lane: Lane) -> None:
         """Start what waits, as far as there are slots."""

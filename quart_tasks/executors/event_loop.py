@@ -9,7 +9,7 @@ from quart import Quart
 from ..context import TaskContext, enter
 from ..execution import Outcome, Work, run_async
 from .base import Attempt, Reports
-from .owned import LoopChannel, OwnedExecutor
+from .owned import OwnedExecutor
 
 
 class LoopExecutor(OwnedExecutor):
@@ -20,7 +20,6 @@ class LoopExecutor(OwnedExecutor):
 
     def __init__(self, app: Quart, reports: Reports, slots: int, limit: int) -> None:
         super().__init__(app, reports, slots, limit)
-        self._channel = LoopChannel(self.loop, reports)
 
     def stop(self, attempt: Attempt) -> None:
         # Not before its first step: a task cancelled there would never report its end.
@@ -29,7 +28,7 @@ class LoopExecutor(OwnedExecutor):
 
     async def run(self, attempt: Attempt, work: Work) -> Outcome:
         context = attempt.context = TaskContext(
-            attempt.task_id, attempt.definition.name, attempt.number, self.name, self._channel,
+            attempt.task_id, attempt.definition.name, attempt.number, self.name, self.channel,
             attempt,
         )  # fmt: skip
         self.reports.started(attempt, self.name)

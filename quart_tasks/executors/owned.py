@@ -4,9 +4,7 @@ request that submitted them, with an app context of their own."""
 from __future__ import annotations
 
 import asyncio
-import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from contextvars import Context
 
 from quart import Quart
@@ -14,20 +12,7 @@ from quart import Quart
 from ..context import enter
 from ..execution import Outcome, Work, failed
 from .base import Attempt, Reports
-
-
-class LoopChannel:
-    """From code on the event loop to the runner: plain calls."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, reports: Reports) -> None:
-        self.lock = threading.Lock()
-        self._loop = loop
-        self.progress = reports.progress
-        self.output = reports.output
-        self.log = reports.log
-
-    def later(self, attempt: Attempt, delay: float, callback: Callable[[], None]) -> None:
-        self._loop.call_later(delay, callback)
+from .channel import Channel
 
 
 class OwnedExecutor(ABC):
@@ -39,6 +24,7 @@ class OwnedExecutor(ABC):
         self.slots = slots
         self.loop = asyncio.get_running_loop()
         self.reports = reports
+        self.channel = Channel(self.loop, reports)
         self._app = app
         self._limit = limit
         # The loop holds tasks weakly (python/cpython#117379).

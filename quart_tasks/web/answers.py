@@ -6,11 +6,13 @@ import re
 from typing import Any
 
 import msgspec
-from quart import Response, has_request_context, request
+from quart import Response, current_app, has_request_context, request
+from quart.signals import request_finished
 
 from ..exceptions import InvalidArguments
 from ..service import Service
 from ..task import Task
+from .surface import AS_IS
 
 MAX_WAIT = 60.0  # seconds
 POLL_AFTER = "1"  # seconds, in `Retry-After` of a 202
@@ -49,17 +51,36 @@ def stored(task: Task) -> Response:
     if task.blob is None:
         return answer(bytes(task.value("result")))
     if task.head is not None:  # a background view's response, as the app made it
-        status, headers = task.head
-        response = Response(task.blob, status)
-        del response.headers["Content-Type"]
-        response.headers.extend(headers)
-        return response
+        return _as_it_was(task.blob, *task.head)
     response = Response(task.blob, 200, content_type=task.record.result_type)
     # A task's bytes are no page of this site, whatever they claim to be.
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Content-Security-Policy"] = "default-src 'none'; sandbox"
     response.headers["Cache-Control"] = "no-cache"
     return response
+
+
+def _as_it_was(body: bytes, status: int, headers: list[tuple[str, str]]) -> Response:
+    """A stored response. What hooks make of it now counts only where it has said nothing."""
+    response = Response(body, status)
+    del response.headers["Content-Type"]
+    response.headers.extend(headers)
+    scope: dict[str, Any] = request.scope  # type: ignore[assignment]
+    scope[AS_IS] = headers
+    app: Any = current_app
+    request_finished.connect(_restore, app._get_current_object())
+    return response
+
+
+async def _restore(app: Any, response: Response, **more: Any) -> None:
+    """After all hooks: they run once for the response, and once for the request that fetches it."""
+    scope: dict[str, Any] = request.scope  # type: ignore[assignment]
+    stored: list[tuple[str, str]] | None = scope.get(AS_IS)
+    if stored is not None:
+        names = {name.lower() for name, _ in stored}
+        added = [each for each in response.headers if each[0].lower() not in names]
+        response.headers.clear()
+        response.headers.extend([*stored, *added])
 
 
 async def ends_within(service: Service, task: Task, seconds: float) -> bool:
@@ -75,9 +96,14 @@ def url(service: Service, id: str) -> str:
     return f"{root}{service.config.url_prefix}/{id}"
 
 
+def preferences() -> str:
+    """What the client prefers; several headers are one list (RFC 7240, section 2)."""
+    return ", ".join(request.headers.getlist("Prefer"))
+
+
 def preferred_wait() -> float | None:
     """Seconds of `Prefer: wait=N` (RFC 7240, section 4.3); a bad one is ignored."""
-    found = _WAIT.search(request.headers.get("Prefer", ""))
+    found = _WAIT.search(preferences())
     return min(float(found[1]), MAX_WAIT) if found else None
 
 

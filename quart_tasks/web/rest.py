@@ -29,7 +29,7 @@ from .answers import (
 )
 from .problems import BadRequest, kebab, problem, respond
 from .submissions import BatchBody, TaskBody, decode, submit, submit_batch
-from .surface import AS_IS, BODY
+from .surface import BODY
 
 PAGE, MAX_PAGE = 50, 500
 SLICE = 200  # tasks that a bulk request changes before the loop gets a turn
@@ -113,9 +113,6 @@ async def result(service: Service, task: Task) -> Response:
         response = accepted(service, task)
     elif record.state == "succeeded":
         response = stored(task)
-        if task.head is not None:
-            scope: dict[str, Any] = request.scope  # type: ignore[assignment]
-            scope[AS_IS] = True
     else:
         response = respond(_failure(task))
     response.headers["Task-State"] = record.state
