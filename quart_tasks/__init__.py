@@ -1,67 +1,25 @@
 """Background tasks native to a Quart app."""
 
-from .context import TaskContext, current_task, progress, track
-from .encoding import Blob
-from .exceptions import (
-    Conflict,
-    Draining,
-    IllegalTransition,
-    Interrupted,
-    InvalidArguments,
-    InvalidConfig,
-    InvalidDefinition,
-    InvalidResult,
-    JournalRefused,
-    JournalUnavailable,
-    NotStarted,
-    QuartTasksError,
-    QueueFull,
-    TaskCancelled,
-    TaskExpired,
-    TaskFailed,
-    TaskNotFound,
-    TaskTimeout,
-    UnknownTask,
-    WorkerCrashed,
-)
-from .extension import QuartTasks
-from .fallback import FlaskFallback
-from .handle import TaskEvent, TaskHandle
-from .record import Error, Progress, Record
-from .retry import RetryPolicy
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__all__ = [
-    "Blob",
-    "Conflict",
-    "Draining",
-    "Error",
-    "FlaskFallback",
-    "IllegalTransition",
-    "Interrupted",
-    "InvalidArguments",
-    "InvalidConfig",
-    "InvalidDefinition",
-    "InvalidResult",
-    "JournalRefused",
-    "JournalUnavailable",
-    "NotStarted",
-    "Progress",
-    "QuartTasks",
-    "QuartTasksError",
-    "QueueFull",
-    "Record",
-    "RetryPolicy",
-    "TaskCancelled",
-    "TaskContext",
-    "TaskEvent",
-    "TaskExpired",
-    "TaskFailed",
-    "TaskHandle",
-    "TaskNotFound",
-    "TaskTimeout",
-    "UnknownTask",
-    "WorkerCrashed",
-    "current_task",
-    "progress",
-    "track",
-]
+if TYPE_CHECKING:
+    from .api import *  # noqa: F403
+
+
+def __getattr__(name: str) -> Any:
+    """The public names. They are imported when one is asked for: the client and the worker
+    processes, whose modules are below this one, need no Quart."""
+    if name.startswith("__") and name != "__all__":
+        raise AttributeError(name)
+    api = import_module(".api", __name__)
+    if name in globals():  # a module that this has imported
+        return globals()[name]
+    try:
+        return getattr(api, name)
+    except AttributeError:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *import_module(".api", __name__).__all__]

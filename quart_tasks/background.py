@@ -51,6 +51,8 @@ def define(
     view: Callable[..., Any], get_service: Callable[[], Service], options: dict[str, Any]
 ) -> Definition:
     """The definition that handles kept requests of a view. Raises InvalidDefinition."""
+    if not callable(view):
+        raise InvalidDefinition(f"{view!r} is not a function.")
     if inspect.isgeneratorfunction(view) or inspect.isasyncgenfunction(view):
         raise InvalidDefinition(f"{_name(view)} cannot be a background view. {replay.STREAMED}")
     if options.get("executor") == "process":

@@ -20,8 +20,8 @@ MAX_KEPT = 4 * MAX_FRAME
 _encode = msgspec.json.Encoder().encode
 
 
-class Frame(msgspec.Struct, frozen=True, gc=False):
-    """An event as it is sent."""
+class TaskEvent(msgspec.Struct, frozen=True, gc=False):
+    """One event of a task's stream; `data` depends on `type`, as the README's table says."""
 
     type: str
     task_id: str | None
@@ -66,7 +66,7 @@ class Event(msgspec.Struct, gc=False):
         """The frame as JSON text."""
         if self._text is not None:
             return self._text
-        frame = Frame(self.type, self.task_id, self.cursor, self.time, self.data)
+        frame = TaskEvent(self.type, self.task_id, self.cursor, self.time, self.data)
         text = _encode(frame).decode()
         if self._caches:
             self._text = text

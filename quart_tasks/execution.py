@@ -24,7 +24,8 @@ MAX_OUTPUTS = 250_000  # each takes about 600 bytes beside its value
 YIELD_EVERY = 32  # outputs of an async generator, after which the loop gets a turn
 
 
-class Outcome(msgspec.Struct, frozen=True, gc=False):
+# These two are seen by the cycle collector: an exception's traceback has the frames that hold them.
+class Outcome(msgspec.Struct, frozen=True):
     """How an attempt ended: with a result (`data`, and its media type if it is a blob or a
     response), with its outputs as the result, or with an error."""
 
@@ -37,7 +38,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     head: Head | None = None  # of a background view's response
 
 
-class Work(msgspec.Struct, frozen=True, gc=False):
+class Work(msgspec.Struct, frozen=True):
     """What to run, and what bounds it. `limit` is TASKS_MAX_RESULT_SIZE."""
 
     function: Callable[..., Any]

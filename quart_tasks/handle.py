@@ -12,6 +12,7 @@ import msgspec
 from quart import Response
 
 from .encoding import NULL, Blob, decode
+from .events import TaskEvent
 from .exceptions import Interrupted, TaskCancelled, failure
 from .feed import follow_task
 from .record import Progress, Record, State
@@ -20,16 +21,6 @@ from .task import Task
 from .web.answers import accepted
 
 R = TypeVar("R")
-
-
-class TaskEvent(msgspec.Struct, frozen=True):
-    """One event of a task's stream; `data` depends on `type`, as the README's table says."""
-
-    type: str
-    task_id: str | None
-    cursor: str
-    time: str
-    data: Any
 
 
 class TaskHandle(Generic[R]):

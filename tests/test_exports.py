@@ -2,13 +2,15 @@
 
 import ast
 import inspect
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import quart_tasks
-from quart_tasks import QuartTasksError
+from quart_tasks import QuartTasksError, exceptions
 
 ROOT = Path(quart_tasks.__file__).parent
 
@@ -48,13 +50,13 @@ def test_errors_are_one_tree() -> None:
     ]
     assert QuartTasksError in errors
     assert all(issubclass(error, QuartTasksError) for error in errors)
-    named = {value.__name__ for value in vars(quart_tasks.exceptions).values() if value in errors}
+    named = {value.__name__ for value in vars(exceptions).values() if value in errors}
     assert named == {error.__name__ for error in errors}
 
 
 @pytest.mark.parametrize(
     "error",
-    [value for value in vars(quart_tasks.exceptions).values() if isinstance(value, type)],
+    [value for value in vars(exceptions).values() if isinstance(value, type)],
 )
 def test_error_without_a_message_says_what_its_docstring_says(
     error: type[QuartTasksError],
@@ -117,10 +119,10 @@ def reachable(module: str) -> set[str]:
 
 
 def test_the_graph_is_that_of_the_package() -> None:
-    assert GRAPH["quart_tasks"] >= {"quart_tasks.extension", "quart_tasks.exceptions"}
+    assert GRAPH["quart_tasks.api"] >= {"quart_tasks.extension", "quart_tasks.exceptions"}
     assert "quart_tasks.context" in GRAPH["quart_tasks.executors.base"]
     assert "quart" in GRAPH["quart_tasks.extension"]
-    assert "quart_tasks.registry" in reachable("quart_tasks")
+    assert "quart_tasks.registry" in reachable("quart_tasks.api")
 
 
 @pytest.mark.parametrize("module", sorted(MODULES))
@@ -136,10 +138,23 @@ def test_executors_know_nothing_of_states_retries_or_http(module: str) -> None:
     assert [each for each in reachable(module) if each.startswith(above)] == []
 
 
-def test_what_runs_in_a_child_needs_no_quart() -> None:
-    child = reachable("quart_tasks.executors.process_worker")
-    assert [each for each in child if each.partition(".")[0] in ("quart", "aiohttp")] == []
+LEAN = ["quart_tasks.executors.process_worker", "quart_tasks.client", "quart_tasks.client.sync"]
+
+
+@pytest.mark.parametrize("module", LEAN)
+def test_what_runs_in_other_processes_needs_no_quart(module: str) -> None:
+    script = f"import sys, {module}; print('quart' in sys.modules, 'hypercorn' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert run.stdout.split() == ["False", "False"]
 
 
 def test_the_record_and_what_is_below_it_need_no_event_loop() -> None:
     assert "asyncio" not in reachable("quart_tasks.record")
+
+
+@pytest.mark.parametrize(
+    "module", sorted(name for name in MODULES if name.startswith("quart_tasks.migrate"))
+)
+def test_the_codemod_imports_nothing_else_of_the_package(module: str) -> None:
+    ours = {each for each in GRAPH[module] if each.partition(".")[0] == "quart_tasks"}
+    assert [each for each in ours if not each.startswith("quart_tasks.migrate")] == []

@@ -79,8 +79,10 @@ async def _restore(app: Any, response: Response, **more: Any) -> None:
     if stored is not None:
         names = {name.lower() for name, _ in stored}
         added = [each for each in response.headers if each[0].lower() not in names]
+        vary = response.vary
         response.headers.clear()
         response.headers.extend([*stored, *added])
+        response.vary.update(vary)
 
 
 async def ends_within(service: Service, task: Task, seconds: float) -> bool:
