@@ -13,8 +13,8 @@ import msgspec
 from quart import Quart, current_app, request
 from quart.signals import got_request_exception
 from quart.wrappers import Request
-from quart.wrappers.response import IterableBody
-from werkzeug.datastructures import Headers
+from quart.wrappers.request import Body
+from quart.wrappers.response import DataBody, IterableBody
 from werkzeug.exceptions import InternalServerError
 from werkzeug.wrappers import Response as WerkzeugResponse
 
@@ -22,7 +22,6 @@ from .encoding import StoredResponse, too_large
 from .exceptions import InvalidResult, UnknownTask
 
 REPLAY = "quart_tasks.replay"  # in the scope of a request that is handled again
-BODY = "quart_tasks.kept_body"  # and of one whose body was read before anybody else did
 
 # Of the connection and not of the response, or written anew with it (RFC 9110, section 7.6.1);
 # and cookies, which are for the client that asked, whoever fetches the result.
@@ -37,13 +36,16 @@ MayRetry = Callable[[Exception], bool]
 
 
 class KeptRequest(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The scope that the server gave (ASGI, "HTTP Connection Scope"), the view, and the body."""
+
     method: str
     scheme: str
     path: str
+    raw_path: bytes
     query: bytes
     root_path: str
     http_version: str
-    headers: list[tuple[str, str]]
+    headers: list[tuple[bytes, bytes]]
     client: tuple[str, int | None] | None
     server: tuple[str, int | None] | None
     endpoint: str
@@ -54,27 +56,17 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(KeptRequest).decode
 
 
-async def keep() -> tuple[bytes, bytes]:
-    """The current request as bytes, and its body. Raises what reading its body does: 413, 408."""
-    scope: dict[str, Any] = request.scope  # type: ignore[assignment]
-    body: bytes = scope[BODY] if BODY in scope else await _late_body()
-    kept = KeptRequest(
-        request.method, request.scheme, request.path, request.query_string, request.root_path,
-        request.http_version, list(request.headers.items()), _address(scope.get("client")),
-        _address(scope.get("server")), request.endpoint or "", body,
-    )  # fmt: skip
-    return _encode(kept), body
-
-
-async def _late_body() -> bytes:
-    """The body, where another decorator hid that the view is a background view."""
-    body = await request.get_data()
-    if not body and request.content_length:
-        raise RuntimeError(
-            "The request's body was read before the background view could keep it: use "
-            "functools.wraps in the decorators above @tasks.background."
+def keep(request: Request, body: bytes) -> bytes:
+    scope: Any = request.scope
+    return _encode(
+        KeptRequest(
+            scope["method"], scope["scheme"], scope["path"], scope.get("raw_path") or b"",
+            scope["query_string"], scope.get("root_path", ""), scope["http_version"],
+            [(bytes(name), bytes(value)) for name, value in scope["headers"]],
+            _address(scope.get("client")), _address(scope.get("server")), request.endpoint or "",
+            body,
         )
-    return body if isinstance(body, bytes) else body.encode()
+    )  # fmt: skip
 
 
 def _address(address: Any) -> tuple[str, int | None] | None:
@@ -82,26 +74,29 @@ def _address(address: Any) -> tuple[str, int | None] | None:
 
 
 def rebuild(app: Quart, kept: KeptRequest, replay: Replay) -> Request:
-    """The request that was kept, as the server gave it to the app."""
+    """The request that was kept, as Quart makes it of what a server gives."""
     scope: Any = {
         "type": "http", "asgi": {"spec_version": "2.3", "version": "3.0"},
         "http_version": kept.http_version, "method": kept.method, "scheme": kept.scheme,
-        "path": kept.path, "raw_path": kept.path.encode(), "query_string": kept.query,
+        "path": kept.path, "raw_path": kept.raw_path, "query_string": kept.query,
         "root_path": kept.root_path, "client": kept.client, "server": kept.server,
-        "headers": [(name.lower().encode("latin1"), value.encode("latin1"))
-                    for name, value in kept.headers],
-        "extensions": {}, "state": {}, REPLAY: replay,
+        "headers": kept.headers, "extensions": {}, "state": {}, REPLAY: replay,
     }  # fmt: skip
-    rebuilt = app.request_class(
-        kept.method, kept.scheme, kept.path, kept.query, Headers(kept.headers), kept.root_path,
-        kept.http_version, scope, send_push_promise=_push_nothing,
-    )  # fmt: skip
-    rebuilt.body.set_result(kept.body)
-    return rebuilt
+    connection: Any = app.asgi_http_class(app, scope)
+    request: Request = connection._create_request_from_scope(_send_nothing)
+    request.body = whole(request, kept.body)
+    return request
 
 
-async def _push_nothing(path: str, headers: Headers) -> None:
+async def _send_nothing(message: Any) -> None:
     pass
+
+
+def whole(request: Request, data: bytes) -> Body:
+    """A body that is complete, of any size."""
+    body = request.body_class(None, None)
+    body.set_result(data)
+    return body
 
 
 class Replay:
@@ -112,7 +107,9 @@ class Replay:
 
     async def view(self, view: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         """Run a view, a sync one in the task's thread."""
-        if self._calls is None or inspect.iscoroutinefunction(view):
+        if inspect.iscoroutinefunction(view):
+            return await view(*args, **kwargs)
+        if self._calls is None:
             return await current_app.ensure_async(view)(*args, **kwargs)
         loop = asyncio.get_running_loop()
         returned: asyncio.Future[tuple[Any, BaseException | None]] = loop.create_future()
@@ -207,6 +204,11 @@ async def _body(response: Any, limit: int) -> bytes:
         if len(data) > limit:
             raise InvalidResult(too_large("response", len(data), limit))
         return data
+    if type(response.response) is DataBody:
+        data = response.response.data
+        if len(data) > limit:
+            raise InvalidResult(too_large("response", len(data), limit))
+        return bytes(data)
     collected = bytearray()
     streamed = isinstance(response.response, IterableBody)  # as is that of an empty response
     async with response.response as body:

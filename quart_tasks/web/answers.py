@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from quart import Response, current_app, has_request_context, request
 from quart.signals import request_finished
+from werkzeug.http import parse_set_header
 
 from ..exceptions import InvalidArguments
 from ..service import Service
@@ -79,7 +80,7 @@ async def _restore(app: Any, response: Response, **more: Any) -> None:
     if stored is not None:
         names = {name.lower() for name, _ in stored}
         added = [each for each in response.headers if each[0].lower() not in names]
-        vary = response.vary
+        vary = parse_set_header(", ".join(response.headers.getlist("Vary")))
         response.headers.clear()
         response.headers.extend([*stored, *added])
         response.vary.update(vary)

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
 
+from ..deadlines import Deadlines
 from ..ids import timestamp
 from .problems import CONTENT_TYPE, problem
 
@@ -31,7 +32,6 @@ ROOM = "quart_tasks.room"  # in a socket's scope: its Room
 BODY = "quart_tasks.body"  # in a request's scope: its body
 AS_IS = "quart_tasks.as_is"  # in a request's scope: the headers of a stored response
 RESPONSE = "websocket.http.response"
-BODY_SECONDS = 60.0  # to receive it in, which is Quart's default too
 CLOSE_SECONDS = 5.0  # for a client to answer a close
 AHEAD = 4  # messages
 KEPT_HEADERS = {b"allow", b"retry-after", b"www-authenticate"}
@@ -42,7 +42,7 @@ class Surface:
         self._app = app
         self._prefix = prefix
         self._max_body = max_body
-        self._deadlines = _Deadlines()
+        self._deadlines = Deadlines()
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         # No coroutine of its own: it would be kept for as long as a socket is open.
@@ -211,47 +211,6 @@ async def _read(receive: Receive, limit: int) -> bytes | None:
             return None
         if not message.get("more_body", False):
             return bytes(body)
-
-
-class _Deadlines:
-    """`asyncio.timeout(BODY_SECONDS)` for very many that hardly ever come to it.
-
-    With a timer each, thousands of cancelled ones wait in the loop's heap, and requests a
-    second fell by a twentieth. Here one looks after all, four times in that span.
-    """
-
-    def __init__(self) -> None:
-        self._tasks: dict[asyncio.Task[Any], float] = {}
-        self._looking = False
-
-    @contextmanager
-    def of_this_task(self) -> Iterator[None]:
-        """Raises TimeoutError in the block when its time is over."""
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - a server calls an app in a task
-        loop = task.get_loop()
-        self._tasks[task] = loop.time() + BODY_SECONDS
-        if not self._looking:
-            self._looking = True
-            loop.call_later(BODY_SECONDS / 4, self._look, loop)
-        try:
-            yield
-        except asyncio.CancelledError:
-            if self._tasks[task] == 0:
-                task.uncancel()
-                raise TimeoutError from None
-            raise
-        finally:
-            del self._tasks[task]
-
-    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
-        for task, deadline in self._tasks.items():
-            if 0 < deadline <= loop.time():
-                self._tasks[task] = 0
-                task.cancel()
-        self._looking = bool(self._tasks)
-        if self._looking:
-            loop.call_later(BODY_SECONDS / 4, self._look, loop)
 
 
 class _Gone(Exception):
