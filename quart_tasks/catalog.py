@@ -21,9 +21,7 @@ class Catalog:
 
     def add(self, definition: Definition) -> None:
         known = self.definitions.setdefault(definition.name, definition)
-        if known.function.__qualname__ != definition.function.__qualname__ or (
-            known.function.__module__ != definition.function.__module__
-        ):
+        if _origin(known) != _origin(definition):
             raise ValueError(
                 f"There is a task {definition.name!r} already, of another function: pass "
                 f"name='…' to one of them."
@@ -36,3 +34,8 @@ class Catalog:
             return self.definitions[name]
         except KeyError:
             raise UnknownTask(f"There is no task {name!r}; GET /tasks/types lists them.") from None
+
+
+def _origin(definition: Definition) -> tuple[str, str, bool]:
+    function = definition.function
+    return function.__module__, function.__qualname__, definition.view

@@ -130,7 +130,11 @@ class Endings:
         now = timestamp()
         changes |= {"finished_at": now, "scheduled_for": None}
         close = partial(self._close, task, state, exception, now, changes)
-        shown = {"attempt": task.record.attempt, "error": task.record.error, "state": state}
+        record = task.record
+        shown = {
+            "attempt": record.attempt, "error": record.error, "state": state,
+            "started_at": record.started_at, "cancel_requested": record.cancel_requested,
+        }  # fmt: skip
         self._ledger.write(task, close, shown | changes)
 
     def _close(

@@ -80,6 +80,7 @@ class Ledger:
             return
         changes = {
             "state": "succeeded", "finished_at": now, "outputs": outcome.outputs,
+            "cancel_requested": task.record.cancel_requested,
             "blob": outcome.mimetype is not None,
             "result_type": outcome.mimetype or "application/json", "head": outcome.head,
         }  # fmt: skip
