@@ -240,8 +240,9 @@ def keep_bodies(app: Quart) -> None:
             else:
                 data = await request.get_data()
             scope[BODY] = data
-            # Whoever iterates over it, as the parser of forms does, has all of it to read.
-            request.body = replay.whole(request, data)
+            if data:  # whoever iterates over it, as the parser of forms does, has all to read
+                request.body = request.body_class(None, None)
+                request.body.set_result(data)
 
     app.before_request_funcs.setdefault(None, []).insert(0, keep_body)
 

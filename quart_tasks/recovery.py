@@ -150,6 +150,8 @@ class Recovery:
         if again:
             task.record = replace(task.record, state="queued", error=INTERRUPTED, worker=None)
             _interrupt(task, current)
+            if task.run is not None:  # the next row is made of it
+                task.run.row = _row(task, current)
         return Restored(task, saved)
 
     def _end(self, saved: Saved, error: Error | None) -> Restored:

@@ -10,10 +10,9 @@ from queue import SimpleQueue
 from typing import Any
 
 import msgspec
-from quart import Quart, current_app, request
+from quart import Quart, current_app
 from quart.signals import got_request_exception
 from quart.wrappers import Request
-from quart.wrappers.request import Body
 from quart.wrappers.response import DataBody, IterableBody
 from werkzeug.exceptions import InternalServerError
 from werkzeug.wrappers import Response as WerkzeugResponse
@@ -84,19 +83,12 @@ def rebuild(app: Quart, kept: KeptRequest, replay: Replay) -> Request:
     }  # fmt: skip
     connection: Any = app.asgi_http_class(app, scope)
     request: Request = connection._create_request_from_scope(_send_nothing)
-    request.body = whole(request, kept.body)
+    request.body.set_result(kept.body)
     return request
 
 
 async def _send_nothing(message: Any) -> None:
     pass
-
-
-def whole(request: Request, data: bytes) -> Body:
-    """A body that is complete, of any size."""
-    body = request.body_class(None, None)
-    body.set_result(data)
-    return body
 
 
 class Replay:
@@ -170,6 +162,7 @@ async def _respond(
     # `Quart.handle_request`, but for an exception that nobody handles: that one fails the task.
     kept = _decode(data)
     async with app.request_context(rebuild(app, kept, replay)) as context:
+        request = context.request
         if request.routing_exception is not None or request.endpoint != kept.endpoint:
             raise UnknownTask(
                 f"The route of {kept.method} {kept.path} is not {kept.endpoint!r} any more: retry "
