@@ -38,18 +38,24 @@ class Blob(msgspec.Struct, frozen=True):
             raise ValueError(f"Blob: {self.mimetype!r} is not a media type such as 'image/png'.")
 
 
-class StoredResponse(msgspec.Struct, frozen=True, gc=False):
-    """What a background view has answered."""
+Head = tuple[int, list[tuple[str, str]]]  # status and headers
+_encode_head = msgspec.msgpack.Encoder().encode
+decode_head = msgspec.msgpack.Decoder(Head).decode
 
-    status: int
-    headers: list[tuple[str, str]]
+
+class StoredResponse(msgspec.Struct, frozen=True, gc=False):
+    """What a background view has answered. Its head is encoded, so that the cycle collector need
+    not walk the headers of all that are kept."""
+
+    head: bytes
+    mimetype: str
     data: bytes
 
-    @property
-    def mimetype(self) -> str:
-        """The type of its body, without parameters; of no body it says nothing."""
-        kind = next((value for name, value in self.headers if name.lower() == "content-type"), "")
-        return kind.partition(";")[0].strip() or "application/octet-stream"
+    @classmethod
+    def of(cls, status: int, headers: list[tuple[str, str]], data: bytes) -> StoredResponse:
+        named = (value for name, value in headers if name.lower() == "content-type")
+        mimetype = next(named, "").partition(";")[0].strip() or "application/octet-stream"
+        return cls(_encode_head((status, headers)), mimetype, data)
 
 
 def encode(value: Any) -> msgspec.Raw:

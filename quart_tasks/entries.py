@@ -10,7 +10,6 @@ import msgspec
 from msgspec.structs import replace
 
 from .definition import Options
-from .execution import Head
 from .record import Error, PastAttempt, State
 from .retry import RetryPolicy
 from .task import Task
@@ -80,7 +79,7 @@ class Current(msgspec.Struct, frozen=True, array_like=True, gc=False):
     outputs: bool = False  # the result is the list of what a generator has yielded
     blob: bool = False  # or bytes
     submission: tuple[tuple[str | None, str], bytes] | None = None  # idempotency key, fingerprint
-    head: Head | None = None  # of the response that the blob is the body of
+    head: bytes | None = None  # of the response that the blob is the body of
 
 
 encode = msgspec.msgpack.Encoder().encode

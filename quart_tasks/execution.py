@@ -17,8 +17,6 @@ from .events import MAX_FRAME
 from .exceptions import InvalidResult
 from .record import Error
 
-Head = tuple[int, list[tuple[str, str]]]  # status and headers
-
 MAX_OUTPUT = MAX_FRAME - 1024  # bytes; the rest is for the frame around it
 MAX_OUTPUTS = 250_000  # each takes about 600 bytes beside its value
 YIELD_EVERY = 32  # outputs of an async generator, after which the loop gets a turn
@@ -35,7 +33,7 @@ class Outcome(msgspec.Struct, frozen=True):
     error: Error | None = None
     retryable: bool = False  # the definition's RetryPolicy covers the error
     exception: BaseException | None = None  # where it was raised in this process
-    head: Head | None = None  # of a background view's response
+    head: bytes | None = None  # of a background view's response
 
 
 class Work(msgspec.Struct, frozen=True):
@@ -77,7 +75,7 @@ def _succeeded(value: Any, limit: int) -> Outcome:
     if value is None:
         return EMPTY
     if isinstance(value, StoredResponse):
-        return Outcome(value.data, value.mimetype, head=(value.status, value.headers))
+        return Outcome(value.data, value.mimetype, head=value.head)
     data, mimetype = encode_result(value, limit)
     return Outcome(data, mimetype)
 

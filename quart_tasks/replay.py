@@ -186,7 +186,7 @@ async def _respond(
 
 async def _store(response: Any, limit: int) -> StoredResponse:
     kept = [(name, value) for name, value in response.headers if name.lower() not in NOT_KEPT]
-    return StoredResponse(response.status_code, kept, await _body(response, limit))
+    return StoredResponse.of(response.status_code, kept, await _body(response, limit))
 
 
 async def _body(response: Any, limit: int) -> bytes:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from .definition import Options
 from .encoding import NULL
 from .events import Event
-from .execution import Head, Outcome
+from .execution import Outcome
 from .record import OMIT_ABOVE, PastAttempt, Record, State
 from .retry import RetryPolicy
 from .run import Run
@@ -29,7 +29,7 @@ class Task(msgspec.Struct, gc=False, weakref=False):
     full: dict[str, msgspec.Raw] | None = None  # what the record omits
     kept: bytes | None = None  # a background view's request
     blob: bytes | None = None
-    head: Head | None = None  # of the response that the blob is the body of
+    head: bytes | None = None  # of the response that the blob is the body of
     outputs: list[Event] | None = None  # of the present attempt
     output_bytes: int = 0
     logs: deque[Event] | None = None

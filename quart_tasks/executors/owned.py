@@ -53,6 +53,7 @@ class OwnedExecutor(ABC):
             if outcome is None or outcome.error is None:
                 outcome = failed(error)
         del self.tasks[attempt]
+        attempt.context = None  # the two know each other: a cycle, with the arguments
         self.reports.ended(attempt, outcome)
 
     def _work(self, attempt: Attempt) -> Work:

@@ -10,6 +10,7 @@ from quart import Response, current_app, has_request_context, request
 from quart.signals import request_finished
 from werkzeug.http import parse_set_header
 
+from ..encoding import decode_head
 from ..exceptions import InvalidArguments
 from ..service import Service
 from ..task import Task
@@ -52,7 +53,7 @@ def stored(task: Task) -> Response:
     if task.blob is None:
         return answer(bytes(task.value("result")))
     if task.head is not None:  # a background view's response, as the app made it
-        return _as_it_was(task.blob, *task.head)
+        return _as_it_was(task.blob, *decode_head(task.head))
     response = Response(task.blob, 200, content_type=task.record.result_type)
     # A task's bytes are no page of this site, whatever they claim to be.
     response.headers["X-Content-Type-Options"] = "nosniff"
