@@ -179,7 +179,8 @@ class Registry:
     def succeed(self, task: Task, outcome: Outcome, now: str) -> None:
         """Bring a running task to its end with a result."""
         check_move(task.record, "succeeded")
-        changes = NO_RESULT if outcome.data == b"null" else task.keep_result(outcome)
+        nothing = outcome.data == b"null" and outcome.mimetype is None
+        changes = NO_RESULT if nothing else task.keep_result(outcome)
         record = replace(
             task.record, state="succeeded", cursor=self.log.advance(), finished_at=now, **changes
         )
