@@ -1,6 +1,7 @@
 """Background tasks native to a Quart app."""
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -12,9 +13,9 @@ def __getattr__(name: str) -> Any:
     processes, whose modules are below this one, need no Quart."""
     if name.startswith("__") and name != "__all__":
         raise AttributeError(name)
+    if find_spec(f".{name}", __name__) is not None:  # a module, which may be what is being imported
+        return import_module(f".{name}", __name__)
     api = import_module(".api", __name__)
-    if name in globals():  # a module that this has imported
-        return globals()[name]
     try:
         return getattr(api, name)
     except AttributeError:

@@ -27,6 +27,7 @@ from .deadlines import BODY_SECONDS, Deadlines
 from .definition import Definition, Submission
 from .encoding import EMPTY_LIST, StoredResponse, encode
 from .exceptions import InvalidDefinition, QuartTasksError
+from .executors.base import Call
 from .replay import REPLAY, Replay
 from .service import Service
 from .task import Task
@@ -35,7 +36,7 @@ from .web.answers import accepted, ends_within, preferences, preferred_wait, sto
 from .web.problems import headers_of, problem, problem_of, respond
 from .web.submissions import accept, idempotency_of
 
-MARK = "background_definition"
+MARK = "quart_tasks_background"
 BODY = "quart_tasks.kept_body"  # in the scope of a request whose body was read before hooks could
 View = Callable[..., Awaitable[Any]]
 
@@ -59,28 +60,24 @@ def define(
         raise InvalidDefinition(f"{view!r} is not a function.")
     if inspect.isgeneratorfunction(view) or inspect.isasyncgenfunction(view):
         raise InvalidDefinition(f"{_name(view)} cannot be a background view. {replay.STREAMED}")
-    if options.get("executor") == "process":
-        raise InvalidDefinition(
-            f"{_name(view)} cannot be a background view in a process, where there is no request: "
-            f"let it submit a task with executor='process'."
-        )
 
-    async def on_loop(kept: bytes) -> StoredResponse:
+    async def run(kept: bytes, call: Call | None) -> StoredResponse:
         service = get_service()
         limit = service.config.max_result_size
-        return await replay.handle(service.app, kept, limit, functools.partial(may_retry, service))
+        return await replay.handle(
+            service.app, kept, call, limit, functools.partial(may_retry, service)
+        )
 
-    def in_thread(kept: bytes) -> StoredResponse:
-        service = get_service()
-        return replay.handle_in_thread(
-            service.app, service.loop, kept, service.config.max_result_size,
-            functools.partial(may_retry, service),
-        )  # fmt: skip
-
-    run: Any = on_loop if inspect.iscoroutinefunction(view) else in_thread
+    executor = "async" if inspect.iscoroutinefunction(view) else "thread"
+    if options.get("executor") not in (None, executor):
+        raise InvalidDefinition(
+            f"{_name(view)} is a background view on the executor {executor!r} and cannot be one on "
+            f"{options['executor']!r}: a plain `def` needs a thread, an `async def` the loop; a "
+            f"process has no request, so let the view submit a task with executor='process'."
+        )
     for name in ("__module__", "__name__", "__qualname__", "__doc__"):  # a partial has none
         setattr(run, name, getattr(view, name, None) or "")
-    return Definition(run, **options, public=False, view=True)
+    return Definition(run, **{**options, "executor": executor}, public=False, view=True)
 
 
 def _name(view: Callable[..., Any]) -> str:
@@ -112,7 +109,7 @@ def decorate(background: Background) -> View:
             return await handling.view(background.view, args, kwargs)
         return await _answer(background, args, kwargs)
 
-    setattr(view, MARK, background.definition)
+    setattr(view, MARK, background)
     return view
 
 
@@ -121,14 +118,15 @@ def check_classes(app: Quart) -> None:
     InvalidDefinition."""
     classes: dict[str, Any] = {}
     for view in app.view_functions.values():
-        definition: Definition | None = getattr(view, MARK, None)
+        background: Background | None = getattr(view, MARK, None)
         kind: Any = getattr(view, "view_class", None)
-        if definition is None or kind is None:
+        if background is None or kind is None:
             continue
-        if classes.setdefault(definition.name, kind) is not kind:
+        task = background.definition.name
+        if classes.setdefault(task, kind) is not kind:
             raise InvalidDefinition(
-                f"{kind.__qualname__} and {classes[definition.name].__qualname__} are background "
-                f"views of the name {definition.name!r}: pass name='…' to one of them."
+                f"{kind.__qualname__} and {classes[task].__qualname__} are background views of the "
+                f"name {task!r}: pass name='…' to one of them."
             )
         for name in {*(kind.methods or ()), "dispatch_request"}:
             method = getattr(kind, name if name == "dispatch_request" else name.lower(), None)
@@ -144,15 +142,17 @@ async def _answer(background: Background, args: Any, kwargs: Any) -> Any:
     """The answer to a request from outside."""
     if not background.prefer:
         return await _in_background(background, None)
-    asked = _RESPOND_ASYNC.search(preferences()) is not None
-    wait = preferred_wait()
-    if asked or wait is not None:
-        response: Any = await _in_background(background, wait)
+    if _is_preferred():
+        response: Any = await _in_background(background, preferred_wait())
     else:
         view = current_app.ensure_async(background.view)
         response = await current_app.make_response(await view(*args, **kwargs))
     response.vary.add("Prefer")
     return response
+
+
+def _is_preferred() -> bool:
+    return _RESPOND_ASYNC.search(preferences()) is not None or preferred_wait() is not None
 
 
 async def _in_background(background: Background, wait: float | None) -> Response:
@@ -229,7 +229,10 @@ def keep_bodies(app: Quart) -> None:
         request = current_request()
         scope: dict[str, Any] = request.scope  # type: ignore[assignment]
         view = app.view_functions.get(request.endpoint or "")
-        if REPLAY not in scope and _is_background(view, request.method):
+        background = _background_of(view, request.method)
+        if background is None or REPLAY in scope:
+            return
+        if not background.prefer or _is_preferred():
             data: Any
             if request.body_timeout == BODY_SECONDS:
                 try:
@@ -247,6 +250,6 @@ def keep_bodies(app: Quart) -> None:
     app.before_request_funcs.setdefault(None, []).insert(0, keep_body)
 
 
-def _is_background(view: Any, method: str) -> bool:
+def _background_of(view: Any, method: str) -> Background | None:
     handler = getattr(getattr(view, "view_class", None), method.lower(), None)
-    return hasattr(view, MARK) or hasattr(handler, MARK)
+    return getattr(view, MARK, None) or getattr(handler, MARK, None)

@@ -89,6 +89,7 @@ class Definition:
         if not callable(function):
             raise InvalidDefinition(f"{function!r} is not a function.")
         self.function = function
+        self.view = view  # it handles kept requests, on the loop but for a sync view itself
         self.name: str = name or str(getattr(function, "__name__", ""))
         if not self.name or len(self.name) > 255:
             raise InvalidDefinition(f"{function!r} needs a name: pass name='…'.")
@@ -111,7 +112,6 @@ class Definition:
         self.idempotent = idempotent
         self.public = public
         self.durable = durable
-        self.view = view  # it handles kept requests
         self.parameters = Parameters(function)
         self.doc = inspect.getdoc(function)
 
@@ -121,7 +121,7 @@ class Definition:
                 f"Task {self.name!r}: executor is {self.executor!r}; it must be 'async', 'thread' "
                 f"or 'process'."
             )
-        if is_async != (self.executor == "async"):
+        if not self.view and is_async != (self.executor == "async"):
             kind, fits = ("async def", "'async'") if is_async else ("def", "'thread' or 'process'")
             raise InvalidDefinition(
                 f"Task {self.name!r} is a plain `{kind}` function: its executor must be {fits}."

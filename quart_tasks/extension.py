@@ -116,6 +116,14 @@ class QuartTasks:
             raise
         self._services[app] = service
         self._only = service if self._apps == 1 else None
+        # The last that the start comes to, as it goes through the list.
+        app.while_serving_gens.append(self._serving(app, service))
+
+    async def _serving(self, app: Quart, service: Service) -> AsyncGenerator[None, None]:
+        """While the app serves, after all its hooks: they may make what its tasks need."""
+        service.runner.begin()
+        yield
+        app.while_serving_gens.pop()  # an app may be started again
 
     async def _close(self, app: Quart) -> None:
         service = self._services.get(app)

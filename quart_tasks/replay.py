@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from collections.abc import Callable
-from contextvars import copy_context
-from queue import SimpleQueue
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -19,6 +17,7 @@ from werkzeug.wrappers import Response as WerkzeugResponse
 
 from .encoding import StoredResponse, too_large
 from .exceptions import InvalidResult, UnknownTask
+from .executors.base import Call
 
 REPLAY = "quart_tasks.replay"  # in the scope of a request that is handled again
 
@@ -92,76 +91,29 @@ async def _send_nothing(message: Any) -> None:
 
 
 class Replay:
-    """One handling of a request inside a task. `calls`: for the task's thread, if it has one."""
+    """One handling of a request inside a task. `call`: how its sync view is called."""
 
-    def __init__(self, calls: SimpleQueue[Callable[[], None] | None] | None = None) -> None:
-        self._calls = calls
+    def __init__(self, call: Call | None) -> None:
+        self._call = call
 
     async def view(self, view: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         """Run a view, a sync one in the task's thread."""
         if inspect.iscoroutinefunction(view):
             return await view(*args, **kwargs)
-        if self._calls is None:
+        if self._call is None:
             return await current_app.ensure_async(view)(*args, **kwargs)
-        loop = asyncio.get_running_loop()
-        returned: asyncio.Future[tuple[Any, BaseException | None]] = loop.create_future()
-        inside = copy_context()
-
-        def deliver(value: Any, error: BaseException | None) -> None:
-            if not returned.done():
-                returned.set_result((value, error))
-
-        def call() -> None:
-            try:
-                value, error = inside.run(view, *args, **kwargs), None
-            except BaseException as raised:  # noqa: BLE001 - raised again below
-                value, error = None, raised
-            loop.call_soon_threadsafe(deliver, value, error)
-
-        self._calls.put(call)
-        value, error = await returned
-        if error is not None:
-            raise error
-        return value
+        return await self._call(partial(view, *args, **kwargs))
 
 
-async def handle(app: Quart, data: bytes, limit: int, may_retry: MayRetry) -> StoredResponse:
-    """Handle a kept request again. Raises what no handler of the app takes, and InvalidResult for
-    a response that cannot be kept: a stream, or more than `limit` bytes."""
-    return await _respond(app, data, Replay(), limit, may_retry)
-
-
-def handle_in_thread(
-    app: Quart, loop: asyncio.AbstractEventLoop, data: bytes, limit: int, may_retry: MayRetry
+async def handle(
+    app: Quart, data: bytes, call: Call | None, limit: int, may_retry: MayRetry
 ) -> StoredResponse:
-    """The same for a sync view, which runs in this thread; all else is on the event loop."""
-    calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-
-    async def respond() -> tuple[StoredResponse | None, BaseException | None]:
-        try:
-            return await _respond(app, data, Replay(calls), limit, may_retry), None
-        except BaseException as error:  # noqa: BLE001 - sys.exit() on the loop would end the server
-            return None, error
-
-    future = asyncio.run_coroutine_threadsafe(respond(), loop)
-    future.add_done_callback(lambda _: calls.put(None))
-    while (call := calls.get()) is not None:
-        call()
-    if future.cancelled():
-        raise asyncio.CancelledError("The app has stopped.")
-    response, error = future.result()
-    if response is None:
-        assert error is not None  # noqa: S101 - one of the two
-        raise error
-    return response
-
-
-async def _respond(
-    app: Quart, data: bytes, replay: Replay, limit: int, may_retry: MayRetry
-) -> StoredResponse:
+    """Handle a kept request again. Raises what no handler of the app takes, UnknownTask if its
+    route is gone, and InvalidResult for a response that cannot be kept: a stream, or more than
+    `limit` bytes."""
     # `Quart.handle_request`, but for an exception that nobody handles: that one fails the task.
     kept = _decode(data)
-    async with app.request_context(rebuild(app, kept, replay)) as context:
+    async with app.request_context(rebuild(app, kept, Replay(call))) as context:
         request = context.request
         if request.routing_exception is not None or request.endpoint != kept.endpoint:
             raise UnknownTask(

@@ -40,6 +40,7 @@ class Runner:
         self.lanes: dict[str, Lane] = {}
         self.metrics = Metrics()
         self.draining = False  # takes and starts no more tasks
+        self.begun = True  # else what was restored waits for `begin`
         self.when_quiet: list[Callable[[], None]] = []  # called once no attempt runs
         self._timers = timers
         self._max_abandoned = registry.config.max_abandoned_threads
@@ -64,10 +65,12 @@ class Runner:
         """Accept all or, with an error, none."""
         if self.draining:
             raise Draining
+        if not self.begun:
+            self.begin()  # a hook of the app's start may wait for what it submits
         return self.admission.submit(submissions)
 
     def restore(self, task: Task) -> None:
-        """Take in an unfinished task of an earlier start, which waits for `resume`."""
+        """Take in an unfinished task of an earlier start, which waits for `resume` and `begin`."""
         assert task.run is not None  # noqa: S101 - it is unfinished
         self.admission.claim(task, task.run)
         self.registry.restore(task)
@@ -76,8 +79,16 @@ class Runner:
             family.join(task, task.record.parent_id, self.registry.find)
 
     def resume(self) -> None:
-        """All that was left is there, and waits in the order of priority: begin."""
+        """All that was left is there, and waits in the order of priority."""
         self.registry.loading = False
+        self._dispatch_all()
+
+    def begin(self) -> None:
+        """The app is there, with all that its tasks may need: what was restored may start."""
+        self.begun = True
+        self._dispatch_all()
+
+    def _dispatch_all(self) -> None:
         for lane in self.lanes.values():
             self._dispatch(lane)
 
@@ -284,7 +295,7 @@ class Runner:
             self._start(lane, task)
 
     def _starts(self) -> bool:
-        return not (self.draining or self.registry.loading)
+        return self.begun and not (self.draining or self.registry.loading)
 
     def _start(self, lane: Lane, task: Task) -> None:
         run, record = task.run, task.record

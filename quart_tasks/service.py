@@ -94,6 +94,7 @@ class Service:
         self._schedule_tick(self.loop.time())
         self._say_what_cannot_be()
         if self.journal is not None:
+            self.runner.begun = False
             self.registry.loading, self.registry.dropped = True, []
             self._recovery = Recovery(self.journal, self.runner, self.catalog)
             self._reading = self.loop.create_task(self._recovery.run())

@@ -18,6 +18,7 @@ from quart_tasks.events import Event
 from quart_tasks.exceptions import TaskTimeout
 from quart_tasks.executors.base import Attempt
 from quart_tasks.journal import Entry, _merge
+from quart_tasks.record import Record
 from quart_tasks.retry import RetryPolicy
 
 from .machine import ENDED, FakeExecutor, FakeTimer, FakeTimers, Job, Model, Recorder, Turn, _sorted
@@ -131,7 +132,7 @@ class JournalRecorder(Recorder):
 
     def watch(self, disk: FakeDisk, definitions: dict[str, Definition]) -> None:
         self.disk, self.definitions = disk, definitions
-        self.ends: dict[str, tuple[str, str | None]] = {}
+        self.ends: dict[str, Record] = {}
 
     def publish(self, event: Event) -> None:
         super().publish(event)
@@ -139,7 +140,7 @@ class JournalRecorder(Recorder):
             id, data = event.task_id or "", event.data
             assert id not in self.ends, "a change after the end"
             if data.state in ENDED:
-                self.ends[id] = data.state, data.error and data.error.type
+                self.ends[id] = data
             if self.definitions[event.name or ""].durable:
                 self._check(id, data.state, data.attempt)
 
@@ -211,11 +212,15 @@ class JournalModel(Model):
 
     jobs: dict[str, JournalJob]  # type: ignore[assignment]
 
-    def __init__(self, ends: Callable[[], list[str]], *limits: Any) -> None:
+    def __init__(
+        self, ends: Callable[[], list[str]], seen: set[tuple[str, int]], *limits: Any
+    ) -> None:
         super().__init__(*limits)
         self.ends = ends  # the order of those that have ended just now
+        self.seen = seen  # attempts that may have begun
         self.new: list[Write] = []
         self.begun: list[JournalTurn] = []  # in the order of their begin
+        self.submissions: dict[str, JournalJob] = {}  # what an idempotency key gives
 
     def unfinished(self) -> list[JournalJob]:  # type: ignore[override]
         return [job for job in self.jobs.values() if job.kept and not job.ended]
@@ -234,8 +239,17 @@ class JournalModel(Model):
         return next((job for job in jobs if key and job.key == (definition.name, key)), None)
 
     def submitted(self, idempotency: str | None) -> JournalJob | None:
-        jobs = (job for job in self.jobs.values() if job.kept or job.held)
-        return next((job for job in jobs if idempotency and job.idempotency == idempotency), None)
+        return None if idempotency is None else self.submissions.get(idempotency)
+
+    def note(self, job: JournalJob, idempotency: str | None) -> None:
+        """An idempotency key gives this job from now on, if it is the job's first."""
+        if idempotency is not None and job.idempotency is None:
+            job.idempotency = idempotency
+            self.submissions[idempotency] = job
+
+    def _forget_submission(self, job: JournalJob) -> None:
+        if self.submitted(job.idempotency) is job:  # a later one may have it
+            del self.submissions[job.idempotency or ""]
 
     def coming(self, executor: str) -> int:
         """Attempts with a slot whose start is on its way into the journal."""
@@ -262,7 +276,7 @@ class JournalModel(Model):
         job = self.jobs[id] = JournalJob(
             id, definition, options, policy or definition.retry, parent_id, ()
         )
-        job.idempotency = idempotency
+        self.note(job, idempotency)
         return job
 
     def accept(self, jobs: list[JournalJob]) -> None:
@@ -293,6 +307,7 @@ class JournalModel(Model):
             if committed:
                 self._enter(job)
             else:
+                self._forget_submission(job)
                 if job.turn is not None:
                     job.turn.over = True
                 self.settle()
@@ -340,9 +355,16 @@ class JournalModel(Model):
             self.begun.append(turn)
             return
         turn.over = True
-        if not job.ended and job.row == ("running", turn.number):  # it never began
-            self._write(job, "queued", _nothing)
+        self._never_began(turn)
         self.settle()
+
+    def _never_began(self, turn: Turn) -> None:
+        """What was left alone before its function ran waits on at the next start."""
+        job = turn.job
+        assert isinstance(job, JournalJob)
+        if not job.ended and job.row == ("running", turn.number):
+            self.seen.discard((job.id, turn.number))
+            self._write(job, "queued", _nothing)
 
     # -- ends --
 
@@ -375,6 +397,8 @@ class JournalModel(Model):
                 self._end(job, "succeeded")
             else:
                 self._decide(job, turn, error, retryable)
+        elif error is not None and not turn.started:
+            self._never_began(turn)
         elif job.lingers is turn:
             job.lingers = None
             if job.state == "scheduled" and not job.settled:
@@ -485,6 +509,11 @@ class JournalModel(Model):
                     job.turn.left, job.turn = True, None
                 self._interrupt(job)
 
+    def _drop(self, job: Job) -> None:
+        super()._drop(job)
+        assert isinstance(job, JournalJob)
+        self._forget_submission(job)
+
     def forget_told(self, job: JournalJob, committed: bool) -> None:
         if committed and job.kept:
             self.forget(job)
@@ -495,6 +524,7 @@ class JournalModel(Model):
         """The next start finds `disk`; while that is full, it writes the ends it decides later."""
         self.draining = self.interrupting = False
         self.turns, self.begun, self.past, self.new = [], [], [], []
+        self.submissions = {}
         for job in self.jobs.values():
             job.kept = job.held = False
             job.story = []
@@ -518,7 +548,8 @@ class JournalModel(Model):
         job.kept, job.settled, job.left, job.cancelling = True, False, False, False
         job.turn = job.lingers = job.due = job.progress = None
         job.attempts, job.cancel_requested = row.attempt, row.cancel_requested
-        job.idempotency = row.submission and row.submission[0][1]
+        job.idempotency = None
+        self.note(job, row.submission and row.submission[0][1])
         job.error, job.line = row.error and row.error.type, self._line(job.parent_id)
         state: str = row.state
         if state not in ENDED and row.cancel_requested:
@@ -534,6 +565,11 @@ class JournalModel(Model):
 
 def _nothing() -> None:
     pass
+
+
+def lasting(record: Record) -> Record:
+    """What of it outlives a crash."""
+    return msgspec.structs.replace(record, cursor="", progress=None)
 
 
 def key_of(entry: Entry) -> Key:

@@ -7,6 +7,7 @@ come twice: an executor whose functions run on another machine fits the same pro
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any, Literal, Protocol
 
 from ..context import TaskContext
@@ -14,6 +15,9 @@ from ..definition import Definition
 from ..encoding import EMPTY_LIST, EMPTY_OBJECT
 from ..execution import Outcome
 from ..record import Progress
+
+# Runs a function in an attempt's own thread; raises what that does.
+Call = Callable[[Callable[[], Any]], Awaitable[Any]]
 
 
 class Attempt:

@@ -11,7 +11,7 @@ from quart import Quart
 
 from ..context import enter
 from ..execution import Outcome, Work, failed
-from .base import Attempt, Reports
+from .base import Attempt, Call, Reports
 from .channel import Channel
 
 
@@ -56,10 +56,16 @@ class OwnedExecutor(ABC):
         attempt.context = None  # the two know each other: a cycle, with the arguments
         self.reports.ended(attempt, outcome)
 
+    def call_of(self, attempt: Attempt) -> Call | None:
+        """What a sync view of this attempt is called with; None: as the app calls any."""
+        return None
+
     def _work(self, attempt: Attempt) -> Work:
-        definition = attempt.definition
+        definition, args = attempt.definition, attempt.args
+        if definition.view:
+            args = (*args, self.call_of(attempt))
         return Work(
-            definition.function, attempt.args, attempt.kwargs, definition.generator, self._limit,
+            definition.function, args, attempt.kwargs, definition.generator, self._limit,
             attempt.retry_on,
         )  # fmt: skip
 

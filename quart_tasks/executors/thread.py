@@ -10,20 +10,23 @@ import asyncio
 import threading
 from collections.abc import Callable
 from contextvars import copy_context
+from functools import partial
 from queue import SimpleQueue
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, TypeVar, cast
 
 from quart import Quart
 
 from ..context import TaskContext, enter
-from ..execution import Outcome, Work, run_sync
-from ..record import Error
-from .base import Attempt, Reports
+from ..execution import Outcome, Work, run_async, run_sync
+from .base import Attempt, Call, Reports
 from .owned import OwnedExecutor
+
+T = TypeVar("T")
 
 
 class ThreadExecutor(OwnedExecutor):
-    """Runs plain functions and generators. To stop one is only to ask it."""
+    """Runs plain functions and generators, and the sync views of kept requests. To stop one is
+    only to ask it."""
 
     name = "thread"
     stops: ClassVar[Literal["cancel", "ask", "kill"]] = "ask"
@@ -33,33 +36,60 @@ class ThreadExecutor(OwnedExecutor):
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._threads = 0
         self._idle = 0
+        self._in_thread: set[Attempt] = set()
 
     def stop(self, attempt: Attempt) -> None:
-        pass  # the runner has set `cancel_requested`, which is all that can be done
+        """The runner has set `cancel_requested`, which is all that can be done, but where a view
+        is not there yet, or is over, and the loop waits for something else."""
+        task = self.tasks.get(attempt)
+        if task is not None and attempt.started and attempt not in self._in_thread:
+            task.cancel()
 
     async def run(self, attempt: Attempt, work: Work) -> Outcome:
-        channel = self.channel
         context = attempt.context = TaskContext(
-            attempt.task_id, attempt.definition.name, attempt.number, self.name, channel, attempt
-        )
+            attempt.task_id, attempt.definition.name, attempt.number, self.name, self.channel,
+            attempt,
+        )  # fmt: skip
         self.reports.started(attempt, self.name)
         enter(context)
-        returned: asyncio.Future[Outcome] = self.loop.create_future()
-        inside = copy_context()  # this task's, with its app context
+        if attempt.definition.view:
+            outcome = await run_async(work, context)
+            context.finish()
+            return outcome
+
+        def job() -> Outcome:
+            outcome = run_sync(work, context)
+            context.finish()
+            return outcome
+
+        return await self._call(attempt, job)
+
+    def call_of(self, attempt: Attempt) -> Call:
+        return partial(self._call, attempt)
+
+    async def _call(self, attempt: Attempt, function: Callable[[], T]) -> T:
+        """Call a function in one of the threads, in a copy of the present context."""
+        returned: asyncio.Future[tuple[T | None, BaseException | None]]
+        returned = self.loop.create_future()
+        inside = copy_context()
 
         def job() -> None:
             try:
-                outcome = inside.run(run_sync, work, context)
-                inside.run(context.finish)
-            except BaseException as error:  # noqa: BLE001 - no memory for an error's text, say
-                outcome = Outcome(error=Error(type(error).__name__, "How it ended is not known."))
-            channel.post(_resolve, returned, outcome)
+                result: tuple[T | None, BaseException | None] = inside.run(function), None
+            except BaseException as raised:  # noqa: BLE001 - raised again below
+                result = None, raised
+            self.channel.post(_resolve, returned, result)
 
+        self._in_thread.add(attempt)
         self._submit(job)
         try:
-            return await returned
+            value, error = await returned
         finally:
+            self._in_thread.discard(attempt)
             self._idle += 1
+        if error is not None:
+            raise error
+        return cast(T, value)
 
     def _submit(self, job: Callable[[], None]) -> None:
         if self._idle:
@@ -78,9 +108,9 @@ class ThreadExecutor(OwnedExecutor):
             self._jobs.put(None)
 
 
-def _resolve(future: asyncio.Future[Outcome], outcome: Outcome) -> None:
+def _resolve(future: asyncio.Future[T], value: T) -> None:
     if not future.done():
-        future.set_result(outcome)
+        future.set_result(value)
 
 
 def _work(jobs: SimpleQueue[Callable[[], None] | None]) -> None:
