@@ -158,3 +158,16 @@ def test_the_record_and_what_is_below_it_need_no_event_loop() -> None:
 def test_the_codemod_imports_nothing_else_of_the_package(module: str) -> None:
     ours = {each for each in GRAPH[module] if each.partition(".")[0] == "quart_tasks"}
     assert [each for each in ours if not each.startswith("quart_tasks.migrate")] == []
+
+
+def test_any_module_can_be_the_first_that_is_imported() -> None:
+    modules = sorted(name for name in MODULES if not name.endswith("__main__"))
+    script = f"""
+import importlib, sys
+for name in {modules}:
+    for known in [each for each in sys.modules if each.partition(".")[0] == "quart_tasks"]:
+        del sys.modules[known]
+    importlib.import_module(name)
+"""
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
