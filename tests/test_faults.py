@@ -409,13 +409,17 @@ async def test_timeout_against(against: str, executor: str, times: int) -> None:
             for each in range(number):
                 seconds = timeout * (0.6 + 0.6 * each / number)
                 lasting = lasts[executor].with_options(timeout=timeout)
-                handle = await lasting.submit(seconds if against == "success" else 2 * timeout)
+                long = 2 * timeout if executor == "thread" else 60  # a thread is not stopped
+                handle = await lasting.submit(seconds if against == "success" else long)
                 races.handles.append(handle)
                 if against == "cancel":
                     cancels.append(cancel_at(app, handle, seconds))
             await asyncio.gather(*cancels)
         states = await races.check(executor)
-        assert set(states) <= {"failed", "succeeded" if against == "success" else "cancelled"}
+        possible = {"failed", "succeeded" if against == "success" else "cancelled"}
+        if executor == "thread":
+            possible.add("succeeded")  # what returns all the same
+        assert set(states) <= possible
         errors = {each.record.error.type for each in races.handles if each.record.error}
         assert errors <= {"TaskTimeout"}
 

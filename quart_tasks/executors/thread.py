@@ -42,7 +42,8 @@ class ThreadExecutor(OwnedExecutor):
         """The runner has set `cancel_requested`, which is all that can be done, but where a view
         is not there yet, or is over, and the loop waits for something else."""
         task = self.tasks.get(attempt)
-        if task is not None and attempt.started and attempt not in self._in_thread:
+        waits = attempt.definition.view and attempt not in self._in_thread
+        if task is not None and attempt.started and waits:
             task.cancel()
 
     async def run(self, attempt: Attempt, work: Work) -> Outcome:
