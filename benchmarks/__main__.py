@@ -8,6 +8,7 @@ import msgspec
 
 from . import (
     accept,
+    background,
     crash,
     durable,
     fanout,
@@ -19,6 +20,7 @@ from . import (
     latency,
     listing,
     memory,
+    migrate,
     overload,
     restart,
     shutdown,
@@ -30,10 +32,12 @@ from .common import Result, line, machine
 QUESTIONS: dict[str, Callable[[bool], list[Result]]] = {
     "inprocess": inprocess.run,
     "accept": accept.run,
+    "background": background.run,
     "stream": stream.run,
     "listing": listing.run,
     "latency": latency.run,
     "memory": memory.run,
+    "migrate": migrate.run,
     "flat": flat.run,
     "hardcancel": hardcancel.run,
     "crash": crash.run,

@@ -243,6 +243,7 @@ def keep_bodies(app: Quart) -> None:
             else:
                 data = await request.get_data()
             scope[BODY] = data
+            request.body_timeout = None
             if data:  # whoever iterates over it, as the parser of forms does, has all to read
                 request.body = request.body_class(None, None)
                 request.body.set_result(data)

@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import click
@@ -72,6 +73,24 @@ def serve_command(app: str, host: str, port: int, journal: str | None) -> None:
 def demo(host: str, port: int) -> None:
     """Serve the demo, an app with a task of each kind."""
     _serve("quart_tasks.demo:app", host, port)
+
+
+@cli.command()
+@click.argument("path", type=click.Path(exists=True, path_type=Path))
+@click.option("--write", is_flag=True, help="Write the files; without it, only a diff is shown.")
+@click.option("--json", "as_json", is_flag=True, help="One document, for machines.")
+def migrate(path: Path, write: bool, as_json: bool) -> None:
+    """Rewrite Flask code to Quart: a file, or all Python files under a directory.
+
+    Exits 1 if something is left to a person, which is then also told in comments in the code.
+    """
+    try:
+        from .migrate.command import run
+    except ModuleNotFoundError as error:
+        if error.name != "libcst":
+            raise
+        raise Refused("This needs libcst: pip install 'quart-tasks-server[migrate]'.") from None
+    sys.exit(run(path, write, as_json))
 
 
 def _serve(name: str, host: str, port: int) -> None:

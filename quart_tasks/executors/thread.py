@@ -79,7 +79,7 @@ class ThreadExecutor(OwnedExecutor):
                 result: tuple[T | None, BaseException | None] = inside.run(function), None
             except BaseException as raised:  # noqa: BLE001 - raised again below
                 result = None, raised
-            self.channel.post(_resolve, returned, result)
+            self.channel.post(self._returned, returned, result)
 
         self._in_thread.add(attempt)
         self._submit(job)
@@ -87,10 +87,15 @@ class ThreadExecutor(OwnedExecutor):
             value, error = await returned
         finally:
             self._in_thread.discard(attempt)
-            self._idle += 1
         if error is not None:
             raise error
         return cast(T, value)
+
+    def _returned(self, future: asyncio.Future[T], result: T) -> None:
+        """A thread has nothing to do any more, whether or not somebody waits for what it did."""
+        self._idle += 1
+        if not future.done():
+            future.set_result(result)
 
     def _submit(self, job: Callable[[], None]) -> None:
         if self._idle:
@@ -107,11 +112,6 @@ class ThreadExecutor(OwnedExecutor):
         self.channel.close()
         for _ in range(self._threads):
             self._jobs.put(None)
-
-
-def _resolve(future: asyncio.Future[T], value: T) -> None:
-    if not future.done():
-        future.set_result(value)
 
 
 def _work(jobs: SimpleQueue[Callable[[], None] | None]) -> None:

@@ -1,0 +1,128 @@
+"""Apps that run for real, before and after their migration, and a client that asks both."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shutil
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from multidict import CIMultiDictProxy
+
+ROOT = Path(__file__).parents[2]
+APPS = Path(__file__).parent / "apps"
+HANG = 60  # seconds after which a server that should start, or an answer, does not come
+
+
+@dataclass
+class Answer:
+    """What a server says; JSON is decoded."""
+
+    status: int
+    type: str
+    body: Any
+    headers: CIMultiDictProxy[str]
+
+    @property
+    def told(self) -> tuple[int, str, Any]:
+        """What must be the same of both."""
+        return self.status, self.type, self.body
+
+
+class Asker:
+    """Asks one server, with cookies, and without following redirects unless told."""
+
+    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
+        self._session = session
+        self.url = url
+
+    async def ask(self, method: str, path: str, follow: bool = False, **options: Any) -> Answer:
+        async with self._session.request(
+            method, self.url + path, allow_redirects=follow, **options
+        ) as response:
+            kind = response.content_type
+            body = await (response.json() if kind == "application/json" else response.text())
+            return Answer(response.status, kind, body, response.headers)
+
+    async def get(self, path: str, **options: Any) -> Answer:
+        return await self.ask("GET", path, **options)
+
+    async def post(self, path: str, **options: Any) -> Answer:
+        return await self.ask("POST", path, **options)
+
+    async def until(self, path: str, ready: Callable[[Answer], bool], **options: Any) -> Answer:
+        """Ask until the answer is as wanted."""
+        async with asyncio.timeout(HANG):
+            while True:
+                answer = await self.get(path, **options)
+                if ready(answer):
+                    return answer
+                await asyncio.sleep(0.05)
+
+
+Conversation = Callable[[Asker], Awaitable[list[Any]]]
+
+
+def copied(name: str, to: Path) -> Path:
+    """An app's files, in a directory of their own."""
+    target = to / name
+    shutil.copytree(APPS / name, target, ignore=shutil.ignore_patterns("__pycache__"))
+    return target
+
+
+async def run(*command: str, cwd: Path, **environment: str) -> tuple[int, str]:
+    """Run a command of the package to its end: exit code and output."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, *command, cwd=cwd, env=_environment(environment),
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    async with asyncio.timeout(HANG):
+        output, _ = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, output.decode()
+
+
+async def migrate(path: Path) -> tuple[int, str]:
+    """`quart-tasks migrate PATH --write`."""
+    return await run("-m", "quart_tasks", "migrate", str(path), "--write", cwd=path)
+
+
+@asynccontextmanager
+async def serving(path: Path, app: str, is_flask: bool) -> AsyncIterator[Asker]:
+    """Serve MODULE:APP of the directory `path` on a free port."""
+    command = [str(Path(__file__).parent / "serve_flask.py"), app]
+    if not is_flask:
+        command = ["-m", "quart_tasks", "serve", app, "--port", "0"]
+    results = path / "celery"
+    results.mkdir(exist_ok=True)
+    environment = {"BROKER": "memory://", "BACKEND": f"file://{results}"}
+    log = (path / "server.log").open("w")
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, *command, cwd=path, env=_environment(environment),
+        stdout=asyncio.subprocess.PIPE, stderr=log,
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        async with asyncio.timeout(HANG):
+            line = (await process.stdout.readline()).decode()
+        found = re.search(r" on (http://\S+:\d+) ", line)
+        assert found is not None, line
+        jar = aiohttp.CookieJar(unsafe=True)  # which keeps cookies of an address, too
+        async with aiohttp.ClientSession(cookie_jar=jar) as session:
+            yield Asker(session, found[1])
+    finally:
+        with suppress(ProcessLookupError):
+            process.terminate()
+        await process.wait()
+        log.close()
+
+
+def _environment(more: dict[str, str]) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", **more}

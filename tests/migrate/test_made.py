@@ -1,0 +1,33 @@
+"""Made Flask apps answer the same after their migration."""
+
+import asyncio
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+
+from .asking import Ask, same_answers
+from .made import apps
+
+# To explain a failure takes hypothesis minutes here.
+PHASES = [Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink]
+BODIES = [{"a": 1}, [], "stop", 0]
+
+
+def check(made: tuple[str, list[str]]) -> None:
+    source, paths = made
+    asks = [Ask(f"{path}?a=b", "POST", json=body) for path in paths for body in BODIES]
+    asyncio.run(same_answers(source, asks))
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), phases=PHASES)
+@given(apps())
+def test_made_apps(made: tuple[str, list[str]]) -> None:
+    check(made)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1200)
+@settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck), phases=PHASES)
+@given(apps())
+def test_many_made_apps(made: tuple[str, list[str]]) -> None:
+    check(made)
