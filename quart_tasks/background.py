@@ -19,7 +19,7 @@ from quart import (
     has_websocket_context,
     request,
 )
-from werkzeug.exceptions import RequestTimeout
+from werkzeug.exceptions import HTTPException, RequestTimeout
 
 from . import replay
 from .context import current_task
@@ -188,7 +188,9 @@ async def _submission(service: Service, definition: Definition) -> Submission:
     owner = await ask(service, "submit", definition.name)
     request = current_request()
     scope: dict[str, Any] = request.scope  # type: ignore[assignment]
-    body: bytes = scope[BODY] if BODY in scope else await _late_body(request)
+    body: bytes | HTTPException = scope[BODY] if BODY in scope else await _late_body(request)
+    if isinstance(body, HTTPException):
+        raise body
     kept = replay.keep(request, body)
     shown = {"method": request.method, "path": request.path}  # headers and body may be secret
     key, idempotency = request.headers.get("Idempotency-Key"), None
@@ -232,23 +234,33 @@ def keep_bodies(app: Quart) -> None:
         background = _background_of(view, request.method)
         if background is None or REPLAY in scope:
             return
-        if not background.prefer or _is_preferred():
-            data: Any
-            if request.body_timeout == BODY_SECONDS:
-                try:
-                    with deadlines.of_this_task():
-                        data = await request.body
-                except TimeoutError:
-                    raise RequestTimeout from None
-            else:
-                data = await request.get_data()
-            scope[BODY] = data
-            request.body_timeout = None
-            if data:  # whoever iterates over it, as the parser of forms does, has all to read
-                request.body = request.body_class(None, None)
-                request.body.set_result(data)
+        if background.prefer and not _is_preferred():
+            return
+        try:
+            data = await _whole_body(request, deadlines)
+        except HTTPException as error:  # not before the hooks have run, as in any route
+            scope[BODY] = error
+            return
+        scope[BODY] = data
+        request.body_timeout = None
+        if data:  # whoever iterates over it, as the parser of forms does, has all to read
+            request.body = request.body_class(None, None)
+            request.body.set_result(data)
 
     app.before_request_funcs.setdefault(None, []).insert(0, keep_body)
+
+
+async def _whole_body(request: Request, deadlines: Deadlines) -> bytes:
+    """Raises RequestEntityTooLarge, RequestTimeout."""
+    if request.body_timeout != BODY_SECONDS:
+        data: Any = await request.get_data()
+        return bytes(data)
+    try:
+        with deadlines.of_this_task():
+            body: bytes = await request.body
+            return body
+    except TimeoutError:
+        raise RequestTimeout from None
 
 
 def _background_of(view: Any, method: str) -> Background | None:

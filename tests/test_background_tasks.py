@@ -1110,3 +1110,32 @@ async def test_response_that_is_too_large(kind: str, tmp_path: Path) -> None:
         assert (ran.record["state"], ran.record["attempt"]) == ("failed", 1)
         assert ran.record["error"]["type"] == "InvalidResult"
         assert "TASKS_MAX_RESULT_SIZE" in ran.record["error"]["message"]
+
+
+@pytest.mark.parametrize("view", ["plain", "background"])
+async def test_body_that_is_too_large_meets_the_same_hooks(view: str) -> None:
+    site = Site(MAX_CONTENT_LENGTH=10)
+    met = []
+
+    @site.app.before_request
+    def before() -> None:
+        met.append("before")
+
+    @site.app.after_request
+    def after(response: Response) -> Response:
+        met.append(f"after {response.status_code}")
+        return response
+
+    @site.app.post("/plain")
+    async def plain() -> bytes:
+        return bytes(await request.get_data())
+
+    @site.app.post("/background")
+    @site.tasks.background
+    async def background() -> bytes:
+        return bytes(await request.get_data())
+
+    async with site:
+        response = await site.client.post(f"/{view}", data=b"x" * 11)
+        assert response.status_code == 413
+    assert met == ["before", "after 413"]
