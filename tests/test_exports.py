@@ -160,6 +160,7 @@ def test_the_codemod_imports_nothing_else_of_the_package(module: str) -> None:
     assert [each for each in ours if not each.startswith("quart_tasks.migrate")] == []
 
 
+@pytest.mark.long
 def test_any_module_can_be_the_first_that_is_imported() -> None:
     modules = sorted(name for name in MODULES if not name.endswith("__main__"))
     script = f"""

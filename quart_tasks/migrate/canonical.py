@@ -25,7 +25,7 @@ _REWRITTEN = [
     (r"^flask\.current_app\b", "flask.Flask()"),
     (r"\(\)\._get_current_object\(\)$", "()"),
     (r"\(\)\.__enter__\(\)$", "()"),
-    (r"^flask\.Flask\(\)\.test_client\(\)$", _CLIENT),
+    (r"^flask\.Flask\(\)(?:\.test_app\(\))?\.test_client\(\)$", _CLIENT),
     (r"^flask\.testing\.FlaskClient\(\)\.(get|post|put|patch|delete|head|options|trace|open)\(\)$",
      _RESPONSE),
     (r"^flask\.Flask\(\)\.(?:app|request|test_request)_context\(\)\.(push|pop)$",
@@ -47,6 +47,7 @@ def canonical(name: str) -> str:
     """
     if name == "quart" or name.startswith("quart."):
         name = "flask" + name.removeprefix("quart")
+    if name.startswith("flask."):
         name = re.sub(r"\w+", lambda word: _FLASK_NAMES.get(word.group(), word.group()), name)
     for pattern, to in _PATTERNS:
         name = pattern.sub(to, name)
@@ -57,3 +58,8 @@ def agreed(origins: Iterable[str]) -> str:
     """The one origin that all have who have any."""
     found = set(filter(None, origins))
     return found.pop() if len(found) == 1 else ""
+
+
+def with_suffix(origin: str, suffix: str) -> str:
+    """The origin with something more, if it is known."""
+    return origin and origin + suffix

@@ -32,6 +32,8 @@ class Change:
     # Why it is not made after all, and what a person can do then.
     blocked: str = ""
     advice: str = ""
+    # What cannot await, if that is why.
+    barred: Spot | None = None
 
     def edit(self, node: cst.CSTNode, rewrite: Rewrite, module: Module | None = None) -> None:
         """Put `rewrite(node)` in the place of `node`.

@@ -71,7 +71,7 @@ class Classes:
 
     def _given(self, module: Module, owner: cst.ClassDef, name: str) -> str:
         return agreed(
-            self._origins.bound(module, target)
+            self._origins.bindings.bound(module, target)
             for target in self._targets(module).get(name, ())
             if owner in module.parents(target)
         )

@@ -58,6 +58,7 @@ class Coloring:
             for module, node in change.async_spots:
                 if not change.blocked and (why := self._why_not_at(module, node)):
                     change.blocked = f"This must be awaited, and {why}."
+                    change.barred = module, node
                     return False
         while self._waiting:
             module, function = self._waiting.pop()
@@ -138,6 +139,9 @@ class Coloring:
         caller = self._barriers.caller(module, function)
         if caller and not any(reference.use == "called" for reference in references):
             return f"it may be called by {caller}"
+        words = function.name.value, module.name.rpartition(".")[2]
+        if unread := self._plan.project.unread_with(*words):
+            return f"it may be called in {unread.name}, which was not read"
         is_wrapper = self._decorators.wrapping(module, function) is not None
         for reference in references:
             if is_wrapper and isinstance(reference.module.parent(reference.node), cst.Return):

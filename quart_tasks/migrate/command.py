@@ -43,12 +43,13 @@ def _tell(migration: Migration, write: bool) -> None:
     if not write:
         for path, (before, after) in migration.sources.items():
             click.echo(difference(path, before, after), nl=False)
-    counts = Counter(finding.kind for finding in migration.findings)
+    findings = migration.written if write else migration.findings
+    counts = Counter(finding.kind for finding in findings)
     titles: dict[Kind, str] = {"note": "Good to know", "left": "Left to you"}
     for kind, title in titles.items():
         if counts[kind]:
             click.echo(f"\n{title}:")
-            for finding in migration.findings:
+            for finding in findings:
                 if finding.kind == kind:
                     click.echo(f"  {finding}")
     files = len(migration.sources)
@@ -63,11 +64,12 @@ def _tell(migration: Migration, write: bool) -> None:
 
 
 def _document(migration: Migration, write: bool) -> dict[str, object]:
+    findings = migration.written if write else migration.findings
     return {
         "written": write,
         "files": [
             {"path": str(path), "diff": difference(path, before, after)}
             for path, (before, after) in migration.sources.items()
         ],
-        "findings": [finding.as_json() for finding in migration.findings],
+        "findings": [finding.as_json() for finding in findings],
     }

@@ -8,6 +8,7 @@ from typing import Literal
 import libcst as cst
 
 from .change import Change, Spot
+from .json_arguments import why_no_json
 from .module import Module
 from .parts import Parts
 from .plan import Plan
@@ -74,13 +75,14 @@ class Site:
 @dataclass(eq=False)
 class Job:
     """A function and all sites that start it. `app_params` are the positions of the parameters
-    that are given the app."""
+    that are given the app; `is_whole` says that it changes for all sites or for none."""
 
     origin: str
     module: Module
     function: cst.FunctionDef
     sites: list[Site] = field(default_factory=list)
     app_params: list[int] = field(default_factory=list)
+    is_whole: bool = False
     definition: Definition | None = None
 
     @property
@@ -115,6 +117,8 @@ class Jobs:
             site.why = site.why or _unknown(site.module, started.function)
             self.unknown.append(site)
             return
+        if site.executor == "process":
+            site.why = site.why or why_no_json(self._plan, site.module, started.args, found[1])
         job = self.by_origin.setdefault(origin, Job(origin, found[0], found[1]))
         job.sites.append(site)
 

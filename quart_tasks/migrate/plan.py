@@ -10,6 +10,9 @@ from .origin import Origins
 from .project import Project
 from .report import Finding, Kind
 
+# A comment to put above the statement of a node.
+Todo = tuple[Module, cst.CSTNode, str]
+
 
 class Plan:
     def __init__(self, project: Project) -> None:
@@ -19,8 +22,9 @@ class Plan:
         self._claims: Claims = {}
         self._left: list[tuple[str, Module, cst.CSTNode, str]] = []
         self._findings: dict[Finding, None] = {}
-        # The comments to put above the statements of these nodes.
-        self.todos: list[tuple[Module, cst.CSTNode, str]] = []
+        self.todos: list[Todo] = []
+        # What is left, with the number of its statement in its file.
+        self.statements: dict[Finding, int] = {}
         self.async_functions: set[cst.FunctionDef] = set()
         # Files that an edit wants made, with their text.
         self.created: dict[Path, str] = {}
@@ -57,13 +61,26 @@ class Plan:
             if change.blocked:
                 why = f"{change.blocked} {change.advice}".strip()
                 self.leave(change.code, change.module, change.node, why)
+                if change.barred is not None:
+                    self._leave_elsewhere(change, *change.barred, why)
             else:
                 self._find(change.code, change.module, change.node, change.message, "changed")
         for code, module, node, why in self._left:
             if not self.is_claimed(node):
-                self._find(code, module, node, why, "left")
                 self.todos.append((module, node, why))
+                self.find_left(code, module, node, why)
 
-    def _find(self, code: str, module: Module, node: cst.CSTNode, text: str, kind: Kind) -> None:
+    def find_left(self, code: str, module: Module, node: cst.CSTNode, why: str) -> None:
+        finding = self._find(code, module, node, why, "left")
+        self.statements[finding] = module.order(module.statement(node))
+
+    def _leave_elsewhere(self, change: Change, module: Module, node: cst.CSTNode, why: str) -> None:
+        """Say it also at what cannot await, if that is another statement than the change's."""
+        if module.statement(node) is not change.module.statement(change.node):
+            self.leave(change.code, module, node, why)
+
+    def _find(self, code: str, module: Module, node: cst.CSTNode, text: str, kind: Kind) -> Finding:
         path = module.path.relative_to(self.project.root)
-        self.add_finding(Finding(path, module.line(node), code, text, kind))
+        finding = Finding(path, module.line(node), code, text, kind)
+        self.add_finding(finding)
+        return finding

@@ -1,6 +1,7 @@
 """The Python files under a path, by their module names."""
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,6 +22,7 @@ class Project:
         self.root = root
         self.modules: dict[str, Module] = {}
         self.unread: dict[Path, str] = {}
+        self._words: dict[Path, set[str]] = {}
         # A module of `src/shop/` is imported as `shop.…`; a test beside a conftest, by its stem.
         self._also: dict[str, str] = {}
 
@@ -34,9 +36,14 @@ class Project:
                 module = Module(path, name, file.read(), is_package)
         except (cst.ParserSyntaxError, UnicodeDecodeError, RecursionError) as error:
             self.unread[path] = str(error).splitlines()[0]
+            self._words[path] = set(re.findall(r"\w+", path.read_text("utf-8", "replace")))
             return
         self.modules[name] = module
         self._also.setdefault(_imported_as(path, is_package), name)
+
+    def unread_with(self, *words: str) -> Path | None:
+        """A file that could not be parsed and has all these words, as one that calls it would."""
+        return next((path for path in self.unread if self._words[path].issuperset(words)), None)
 
     def split(self, name: str) -> tuple[Module, str] | None:
         """The module that a dotted name begins with, and the rest: `shop.jobs.render`."""

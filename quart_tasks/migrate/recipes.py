@@ -16,6 +16,7 @@ from .shared import shared
 from .variables import Variable, Variables, is_empty_dict
 
 _STARTS = ("threading.Thread", "concurrent.futures.ThreadPoolExecutor().submit")
+_PARTS = ("start", "submit", "setDaemon", "push", "pop", "clear", "sleep")
 _CONTEXTS = ("request_context", "copy_current_request_context")
 _UNKNOWN = "`{}` is used for more than the responses of background views, which is left to you."
 
@@ -107,7 +108,7 @@ class Recipes:
     def _clears(self, recipe: Recipe, module: Module, function: cst.FunctionDef) -> bool:
         """Whether a function only starts, or is, a thread that forgets old responses."""
         if m.findall(function, m.FunctionDef(name=m.DoNotCare())) == [function]:
-            if not m.findall(function, m.While()):
+            if not m.findall(function, m.While()) or _does_more(module, function):
                 return False
         elif not all(
             self._plan.origins.of(module, call.func).startswith("threading.")
@@ -131,9 +132,18 @@ class Recipes:
         return True
 
 
+def _does_more(module: Module, function: cst.FunctionDef) -> bool:
+    """Whether it calls something for its effect that is no part of a recipe."""
+    return any(
+        isinstance(line.value, cst.Call) and _last_name(line.value.func) not in _PARTS
+        for line in module.all(cst.Expr)
+        if function in module.parents(line)
+    )
+
+
 def _only_starts(module: Module, decorator: cst.FunctionDef) -> bool:
     """Whether what stands in for the view makes no decisions of its own."""
-    return all(
+    return not _does_more(module, decorator) and all(
         isinstance(line, cst.FunctionDef)
         or (isinstance(line, cst.SimpleStatementLine) and not m.findall(line, m.Raise()))
         for wrapper in module.all(cst.FunctionDef)

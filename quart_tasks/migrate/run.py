@@ -8,12 +8,16 @@ from pathlib import Path
 
 from . import rules  # noqa: F401 — each rule enters RULES when it is imported
 from .coloring import Coloring
+from .deployment import told_about
 from .plan import Plan
 from .project import read_project
 from .report import Finding
 from .rewriting import rewritten
 from .rule import RULES
+from .todo import STANDING, as_written, standing
 
+# The rules of imports: a project in which they find nothing has no Flask.
+_IMPORTS = {"QT201", "QT205"}
 Progress = Callable[[str, int, int], None]
 
 
@@ -21,12 +25,14 @@ Progress = Callable[[str, int, int], None]
 class Migration:
     """`sources` has the text before and after of each file that changes, `findings` all of them.
 
-    Paths are relative to `root`.
+    Paths are relative to `root`, lines those of the files as they are. In `written`, what is left
+    has the lines where its comments stand when the files are written.
     """
 
     root: Path
     sources: dict[Path, tuple[str, str]]
     findings: list[Finding]
+    written: list[Finding]
 
     @property
     def is_complete(self) -> bool:
@@ -75,6 +81,8 @@ def _migrate(path: Path, tell: Progress) -> Migration:
         for module in modules:
             rule.coloured(module)
     plan.conclude()
+    for module, comment, text in standing(modules, plan.todos):
+        plan.find_left(STANDING, module, comment, text)
     tell("writing", 0, 1)
     sources = {
         module.path.relative_to(project.root): (module.source, source)
@@ -85,4 +93,9 @@ def _migrate(path: Path, tell: Progress) -> Migration:
     for file, why in project.unread.items():
         text = f"This file was not read: {why}"
         plan.add_finding(Finding(file.relative_to(project.root), 1, "QT001", text, "left"))
-    return Migration(project.root, sources, plan.findings)
+    if any(finding.code in _IMPORTS for finding in plan.findings):
+        for finding in told_about(project.root):
+            plan.add_finding(finding)
+    after = {path: text for path, (_, text) in sources.items()}
+    written = as_written(plan.findings, plan.statements, after)
+    return Migration(project.root, sources, plan.findings, written)

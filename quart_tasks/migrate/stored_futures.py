@@ -15,7 +15,8 @@ from .variables import Variable, Variables, is_empty_dict
 
 Line = cst.SimpleStatementLine | cst.BaseCompoundStatement
 Lines = Line | cst.FlattenSentinel[Line]
-_NEW_ID = re.compile(r"\buuid[14]\(")
+_UUID = r"(uuid\.)?uuid[14]\(\)"
+_NEW_ID = re.compile(rf"{_UUID}(\.hex)?|str\({_UUID}\)|f[\"']\{{{_UUID}\}}[\"']")
 OWN_ID = (
     "A task has an id of its own, and here another is needed: keep that one as the task's key, "
     "by `with_options(key=…)`, or answer with `task.id`."
@@ -44,7 +45,7 @@ class Store:
         others = names_in(module, key)
         made = [node for node in others if isinstance(module.parent(node), cst.AssignTarget)]
         assign = module.parent(module.parent(made[0]) or key) if len(made) == 1 else None
-        if not isinstance(assign, cst.Assign) or not _NEW_ID.search(module.text(assign.value)):
+        if not isinstance(assign, cst.Assign) or not _NEW_ID.fullmatch(module.text(assign.value)):
             return None
         end = module.order(self.statement)
         early = (node for node in others if node is not made[0])

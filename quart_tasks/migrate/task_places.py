@@ -128,10 +128,23 @@ def _source(module: Module, node: cst.ImportFrom) -> str:
 
 
 def path_between(module: Module, place: Place) -> str:
-    """What `module` imports the place's module by: relative where both are in a package."""
-    if not (module.path.parent / "__init__.py").exists():
+    """What `module` imports the place's module by: relative within one package, unless the module
+    imports its neighbours otherwise."""
+    folders = [module.path.parent]
+    while folders[-1] not in place.path.parents:
+        folders.append(folders[-1].parent)
+    is_one = all((folder / "__init__.py").exists() for folder in folders)
+    if not is_one or not _imports_relatively(module):
         return imported_as(place.path, is_package=False)
-    folder, up = module.path.parent, 1
-    while folder not in place.path.parents:
-        folder, up = folder.parent, up + 1
-    return "." * up + ".".join(place.path.with_suffix("").relative_to(folder).parts)
+    names = place.path.with_suffix("").relative_to(folders[-1]).parts
+    return "." * len(folders) + ".".join(names)
+
+
+def _imports_relatively(module: Module) -> bool:
+    """Whether it does, or imports nothing of its package at all."""
+    imports = module.all(cst.ImportFrom)
+    if any(node.relative for node in imports):
+        return True
+    package = imported_as(module.path, is_package=False).partition(".")[0]
+    names = [node.module for node in imports] + [a.name for a in module.all(cst.ImportAlias)]
+    return not any((full_name(name) or "").partition(".")[0] == package for name in names if name)

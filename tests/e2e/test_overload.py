@@ -180,7 +180,7 @@ async def test_a_socket_that_ends_while_it_is_flooded_is_gone(
         task = await submit(http, server, "firehose")
         before = files(server)
         path = f"/tasks/{task['id']}/events"
-        clients = [stack.enter_context(silent(server, path, upgrade=True)) for _ in range(20)]
+        clients = [stack.enter_context(silent(server, path, upgrade=True)) for _ in range(10)]
         floods = [
             asyncio.create_task(asyncio.to_thread(flood_to_the_end, each)) for each in clients
         ]

@@ -51,6 +51,39 @@ def test_what_is_left_is_told_and_exits_1(file: Path) -> None:
     assert file.read_text() == AFTER + COMMENT + LEFT
 
 
+def test_a_comment_that_stands_is_still_left(file: Path) -> None:
+    comment = "# TODO[quart-tasks]: Decide this.\n"
+    file.write_text(f"def load():\n    {comment}    return 1\n\n\n{comment}x = 1\n")
+    result = run(file)
+    assert result.exit_code == 1
+    assert "app.py:2: QT002 Decide this.\n  app.py:6: QT002 Decide this.\n" in result.output
+    assert "0 changes in 0 files would change; 2 left to you." in result.output
+
+
+def test_a_comment_at_the_top_is_told_once(file: Path) -> None:
+    file.write_text(f"{COMMENT}import flask; {LEFT.replace('request', 'flask.request')}")
+    first = run(file, "--write")
+    second = run(file)
+    for result in (first, second):
+        assert result.output.count(": QT301 This must be awaited") == 1
+        assert "QT002" not in result.output
+    file.write_text("# TODO[quart-tasks]: Decide this.\n" + file.read_text())
+    assert "app.py:1: QT002 Decide this." in run(file).output
+
+
+def test_lines_are_those_of_the_files_as_they_are_then(file: Path) -> None:
+    file.write_text(f"from flask import Flask, request\n{LEFT}\n\n{LEFT}{LEFT}")
+    assert lines(run(file, "--json")) == [2, 5, 6]
+    assert lines(run(file, "--json", "--write")) == [2, 6, 8]
+    text = file.read_text().splitlines(keepends=True)
+    assert [text[line - 1] for line in (2, 6, 8)] == [COMMENT] * 3
+
+
+def lines(result: Result) -> list[int]:
+    findings = json.loads(result.output)["findings"]
+    return [finding["line"] for finding in findings if finding["kind"] == "left"]
+
+
 def test_json(file: Path) -> None:
     file.write_text(BEFORE + LEFT)
     result = run(file, "--json")

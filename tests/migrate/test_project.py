@@ -26,6 +26,17 @@ def test_what_cannot_be_read_is_told_and_left(tmp_path: Path) -> None:
     assert (tmp_path / "app.py").read_bytes() == b"from quart import g\n"
 
 
+def test_what_such_a_file_may_call_stays_as_it_is(tmp_path: Path) -> None:
+    write(tmp_path, "broken.py", b"from data import load\nprint load()\n")
+    source = b"from flask import request\n\n\ndef load():\n    return request.json\n"
+    data = write(tmp_path, "data.py", source)
+    other = write(tmp_path, "other.py", source.replace(b"load", b"save"))
+    migrate(tmp_path).write()
+    assert b"it may be called in broken.py, which was not read." in data.read_bytes()
+    assert b"async" not in data.read_bytes().replace(b"become async", b"")
+    assert b"async def save" in other.read_bytes()
+
+
 def test_line_ends_tabs_and_a_byte_order_mark_survive(tmp_path: Path) -> None:
     source = b"\xef\xbb\xbffrom flask import request\r\n\r\ndef f():\r\n\treturn request.json\r\n"
     path = write(tmp_path, "app.py", source)

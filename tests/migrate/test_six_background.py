@@ -196,6 +196,16 @@ def test_a_decorator_that_decides_more_is_left() -> None:
     assert "@flask_async\n" in sources["app.py"]
 
 
+@pytest.mark.parametrize("line", ['current_app.logger.info("started")', "count(task_id)"])
+def test_a_decorator_that_does_more_is_left(line: str) -> None:
+    end = "            return {"
+    more = RECIPE.replace(end, f"            {line}\n{end}")
+    sources, found = migrated({"app.py": f"{START}{more}\n\n{ROUTE}\n\n{VIEWS}"})
+    assert "QT101" in [each.code for each in found if each.kind == "left"]
+    assert f"        {line}\n" in sources["app.py"]
+    assert "@flask_async\n" in sources["app.py"]
+
+
 def test_names_that_are_taken() -> None:
     more = VIEWS.replace("def slower", "def slow")
     threads = """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from tests.migrate.cases import check, migrated
@@ -439,6 +441,47 @@ def test_a_function_that_does_more_than_set_celery_up_is_left() -> None:
     assert 'app.config["READY"] = True' in sources["app.py"]
     assert "\ninit(app)\n" in sources["app.py"]
     assert "@tasks.task(" in sources["app.py"]
+
+
+def test_what_keeps_celery_is_told_where_it_stands() -> None:
+    source = '''\
+    from celery import Celery, Task, shared_task
+    from flask import Flask
+
+
+    def celery_init_app(app: Flask) -> Celery:
+        class FlaskTask(Task):
+            def __call__(self, *args, **kwargs):
+                with app.app_context():
+                    return self.run(*args, **kwargs)
+
+        celery_app = Celery(app.name, task_cls=FlaskTask)
+        celery_app.set_default()
+        return celery_app
+
+
+    app = Flask(__name__)
+    celery_app = celery_init_app(app)
+
+
+    @shared_task
+    def render():
+        """Draw."""
+
+
+    @app.cli.command("nightly")
+    def nightly():
+        render.delay()
+    '''
+    sources, found = migrated({"app.py": source})
+    cannot = "This must be awaited, and `nightly` cannot become async: "
+    lines = [(each.line, each.code) for each in found if each.kind == "left"]
+    assert lines == [(8, "QT302"), (20, "QT105"), (27, "QT105")]
+    assert [text.startswith(cannot) for _, text in left(found)] == [False, True, True]
+    lines_after = sources["app.py"].splitlines()
+    for line in ("with app.app_context():", "@shared_task", "render.delay()"):
+        above = [before for before, each in pairwise(lines_after) if line in each]
+        assert ["# TODO[quart-tasks]: " in before for before in above] == [True]
 
 
 RETRIES = {

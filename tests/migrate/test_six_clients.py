@@ -172,6 +172,16 @@ def test_the_app_is_started(shape: str) -> None:
 
 
 @pytest.mark.parametrize("shape", SHAPES)
+def test_it_is_started_once_where_more_is_left_to_do(shape: str) -> None:
+    """The tests are migrated already, and the app gets its tasks only now."""
+    before, _ = SHAPES[shape]
+    first, _ = migrated({"app.py": APP, "test_app.py": before})
+    sources, found = migrated({"app.py": APP, "test_app.py": first["test_app.py"]})
+    assert [each.message for each in found if each.kind == "left"] == []
+    assert sources["test_app.py"] == first["test_app.py"]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
 def test_an_app_without_tasks_need_not_be_started(shape: str) -> None:
     sources, _ = migrated({"app.py": PLAIN, "test_app.py": SHAPES[shape][0]})
     assert "test_app()" not in sources["test_app.py"]

@@ -222,6 +222,7 @@ def test_what_is_left(shape: str) -> None:
 
 
 KEYS = {
+    "noted elsewhere": "job_id = note(str(uuid.uuid4()))\n        jobs[job_id] = pool.submit(work)",
     "not made for it": 'job_id = "only one"\n        jobs[job_id] = pool.submit(work)',
     "passed on": "job_id = str(uuid.uuid4())\n        jobs[job_id] = pool.submit(work, job_id)",
     "needed before": """\

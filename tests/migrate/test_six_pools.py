@@ -443,3 +443,60 @@ def test_without_an_app_there_is_no_place_for_tasks() -> None:
     assert [each.message for each in found if each.kind == "left"] == [
         "There is no `app = Flask(…)` here that its tasks could belong to."
     ]
+
+
+NO_JSON = {
+    "datetime.now()": "datetime",
+    "{'since': [date.today()]}": "dict",
+    "Decimal(1)": "Decimal",
+    "uuid4()": "UUID",
+    "b'raw'": "bytes",
+    "{1, 2}": "set",
+}
+PROCESS = """\
+from concurrent.futures import ProcessPoolExecutor
+from datetime import date, datetime
+from decimal import Decimal
+from uuid import UUID, uuid4
+
+from flask import Flask
+
+app = Flask(__name__)
+pool = ProcessPoolExecutor()
+
+
+def build(number, when{hint}):
+    return number, when
+
+
+@app.get("/")
+def index():
+    pool.submit(build, 3, {value})
+    return "ok"
+
+
+@app.get("/other")
+def other():
+    pool.submit(build, 4, when="today")
+    return "ok"
+"""
+
+
+@pytest.mark.parametrize("value", NO_JSON)
+def test_a_process_gets_what_is_no_json_only_by_its_type(value: str) -> None:
+    # Both are left: what a pool of processes is given must not be a task.
+    for given in (value, f"when={value}"):
+        sources, found = migrated({"app.py": PROCESS.format(hint="", value=given)})
+        assert [each.code for each in found if each.kind == "left"] == ["QT102", "QT102"]
+        assert f"    pool.submit(build, 3, {given})\n" in sources["app.py"]
+        assert "tasks.task" not in sources["app.py"]
+        hinted = PROCESS.format(hint=f": {NO_JSON[value]}", value=given)
+        sources, found = migrated({"app.py": hinted})
+        assert [each.code for each in found if each.kind == "left"] == []
+        assert f"    await build.submit(3, {given})\n" in sources["app.py"]
+
+
+def test_what_becomes_text_before_a_process_gets_it() -> None:
+    given = "datetime.now().isoformat()"
+    _, found = migrated({"app.py": PROCESS.format(hint="", value=given)})
+    assert [each.code for each in found if each.kind == "left"] == []

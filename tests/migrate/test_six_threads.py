@@ -462,3 +462,148 @@ def test_who_may_see_the_tasks_is_asked() -> None:
     assert "`TASKS_TOKEN`" in "".join(each.message for each in found if each.kind == "note")
     _, found = migrated({"app.py": source + body.format("work()")})
     assert [each for each in found if each.kind == "note"] == []
+
+
+EFFECTS = {
+    "a log": 'app.logger.info("started %s", thread.name)',
+    "a call beside it": 'print("thread", thread.name, next_number())',
+    "a name that is worked out": 'thread.name = f"mail {next_number()}"',
+    "two at once": "thread.daemon = app.config['DAEMON'] = True",
+    "a test": "assert thread.daemon",
+}
+
+
+@pytest.mark.parametrize("shape", EFFECTS)
+def test_no_statement_with_an_effect_goes_with_a_thread(shape: str) -> None:
+    body = '''
+    def work():
+        """Work."""
+
+
+    @app.get("/")
+    def index():
+        thread = threading.Thread(target=work)
+        thread.start()
+        {}
+        return "ok"
+    '''
+    sources, found = migrated({"app.py": HEAD + body.format(EFFECTS[shape])})
+    assert f"    {EFFECTS[shape]}\n" in sources["app.py"]
+    assert "thread = threading.Thread(target=work)\n" in sources["app.py"]
+    assert [each.code for each in found if each.kind == "left"] == ["QT103"]
+    assert sources["app.py"].count("# TODO[quart-tasks]") == 1
+
+
+def test_a_name_that_is_counted_is_kept() -> None:
+    body = '''
+    def work():
+        """Work."""
+
+
+    @app.get("/")
+    def index():
+        threading.Thread(target=work, name=f"worker {next(numbers)}").start()
+        return "ok"
+    '''
+    sources, found = migrated({"app.py": HEAD + body})
+    assert "next(numbers)" in sources["app.py"]
+    assert [each.code for each in found if each.kind == "left"] == ["QT103"]
+
+
+SHARED = '''
+    def send(number):
+        """Send a mail."""
+        with app.app_context():
+            print(number)
+
+
+    @app.get("/a")
+    def first():
+        {}
+        return "ok"
+
+
+    @app.get("/b")
+    def second():
+        threading.Thread(target=send, args=(2,)).start()
+        return "ok"
+'''
+OTHERS = {
+    "a thread that is kept": "app.extensions['t'] = threading.Thread(target=send, args=(1,))",
+    "a thread that is joined": "t = threading.Thread(target=send); t.start(); t.join()",
+    "a scheduler": "scheduler.add_job(send, args=(1,))",
+}
+
+
+@pytest.mark.parametrize("shape", OTHERS)
+def test_a_function_that_another_thread_needs_keeps_the_app_context(shape: str) -> None:
+    sources, found = migrated({"app.py": HEAD + SHARED.format(OTHERS[shape])})
+    assert "\n    with app.app_context():\n" in sources["app.py"]
+    assert "tasks.task(" not in sources["app.py"]
+    line = "    threading.Thread(target=send, args=(2,)).start()\n"
+    assert line in sources["app.py"]
+    above = sources["app.py"].partition(line)[0].splitlines()[-1]
+    assert above.strip().startswith("# TODO[quart-tasks]: `send` ")
+    assert "QT103" in [each.code for each in found if each.kind == "left"]
+
+
+def test_what_starts_a_function_together_is_told_at_each_place() -> None:
+    other = "threading.Thread(target=send, args=(1,)).start(); send(3)"
+    sources, found = migrated({"app.py": HEAD + SHARED.format(other)})
+    assert [each.message for each in found if each.kind == "left"] == []
+    assert "app_context" not in sources["app.py"]
+    changed = [each.line for each in found if each.kind == "changed" and each.code == "QT103"]
+    assert len(set(changed)) == 2
+
+
+def test_a_function_that_also_runs_beside_the_app_keeps_the_app_context() -> None:
+    body = SHARED.format("pass") + "\n    send(0)\n"
+    sources, found = migrated({"app.py": HEAD + body})
+    assert "\n    with app.app_context():\n" in sources["app.py"]
+    assert "QT103" in [each.code for each in found if each.kind == "left"]
+
+
+def test_a_command_has_the_app_context_that_its_function_loses() -> None:
+    command = """
+
+    @app.cli.command("send", with_appcontext=True)
+    def send_now():
+        send(0)
+"""
+    sources, found = migrated({"app.py": HEAD + SHARED.format("pass") + command})
+    assert [each.message for each in found if each.kind == "left"] == []
+    assert "app_context():" not in sources["app.py"]
+    assert "    await send.submit(2)\n" in sources["app.py"]
+
+
+def test_a_class_of_threads_is_told_once() -> None:
+    body = """
+    class Worker(threading.Thread):
+        def run(self):
+            pass
+
+
+    class Slow(Worker):
+        pass
+
+
+    class Ticker(threading.Thread):
+        def run(self):
+            pass
+
+
+    jobs = {}
+    Ticker(daemon=True).start()
+
+
+    @app.get("/")
+    def index():
+        jobs[1] = Slow()
+        jobs[1].start()
+        jobs[2] = Slow()
+        return "ok"
+    """
+    sources, found = migrated({"app.py": HEAD + body})
+    assert [each.code for each in found if each.kind == "left"] == ["QT103"]
+    lines = sources["app.py"].splitlines()
+    assert "subclass of Thread" in lines[lines.index("class Slow(Worker):") - 1]

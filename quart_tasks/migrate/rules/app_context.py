@@ -8,6 +8,7 @@ import libcst as cst
 
 from ..definitions import is_tests
 from ..module import Module
+from ..plan import Plan
 from ..rule import Rule
 
 CONTEXTS = {
@@ -17,6 +18,10 @@ CONTEXTS = {
     "flask.testing.FlaskClient()",
     "flask.testing.FlaskClient().session_transaction()",
 }
+_LEFT = (
+    "Quart's contexts are entered with `async with`: as it stands this fails, and goes or changes "
+    "together with what is left of the same."
+)
 _ADVICE = "What the app needs when it starts can be a function under `@app.before_serving`."
 
 
@@ -39,18 +44,30 @@ class AppContext(Rule):
 
     code = "QT302"
 
+    def __init__(self, plan: Plan) -> None:
+        super().__init__(plan)
+        self._others: list[tuple[Module, cst.With]] = []
+
     def look(self, module: Module) -> None:
         for node in module.all(cst.With):
-            if node.asynchronous is not None or self.is_claimed(node):
+            if node.asynchronous is not None:
                 continue
             ours = [self.origin(module, item.item) in CONTEXTS for item in node.items]
-            if any(ours):
+            if any(ours) and self.is_claimed(node):
+                self._others.append((module, node))
+            elif any(ours):
                 text = module.text(node.items[ours.index(True)].item)
                 change = self.change(module, node, f"`{text}` is entered with `async with`.")
                 change.edit(node, partial(_entered, ours))
                 change.needs_async(node)
                 if not is_tests(module):
                     change.advice = _ADVICE
+
+    def coloured(self, module: Module) -> None:
+        """What another rule took care of stands here after all if its change is not made."""
+        for where, node in self._others:
+            if where is module and not self.is_claimed(node):
+                self.leave(module, node, _LEFT)
 
 
 def _entered(ours: Sequence[bool], node: cst.With) -> cst.With:

@@ -2,6 +2,7 @@
 
 import libcst as cst
 
+from ..flask_imports import is_import
 from ..module import Module
 from ..rule import Rule
 
@@ -34,6 +35,8 @@ class ClientContext(Rule):
             if any(self.origin(module, item.item) == _CLIENT for item in node.items)
         }
         for name in module.all(cst.Name) if blocks else ():
-            if self.origin(module, name) == "flask.g" and blocks.intersection(module.parents(name)):
+            if is_import(module, name) or self.origin(module, name) != "flask.g":
+                continue
+            if blocks.intersection(module.parents(name)):
                 why = "Quart's client keeps the request and the session, not `g`."
                 self.leave(module, name, why)

@@ -3,14 +3,9 @@
 import libcst as cst
 
 from ..edits import argument, keyword, with_arguments
+from ..job_groups import COMMANDS
 from ..module import Module
 from ..rule import Rule
-
-_COMMANDS = {
-    "flask.Flask().cli.command",
-    "flask.Blueprint().cli.command",
-    "flask.cli.AppGroup().command",
-}
 
 
 class Commands(Rule):
@@ -34,7 +29,7 @@ class Commands(Rule):
     def look(self, module: Module) -> None:
         for decorator in module.all(cst.Decorator):
             call = decorator.decorator
-            if not isinstance(call, cst.Call) or self.origin(module, call.func) not in _COMMANDS:
+            if not isinstance(call, cst.Call) or self.origin(module, call.func) not in COMMANDS:
                 continue
             if keyword(call, "with_appcontext") is None:
                 change = self.change(module, call, "The command asks for the app's context.")

@@ -71,6 +71,8 @@ class StartedClients(Rule):
         line = module.statement(call)
         parent = module.parent(call)
         name = "started_app" if m.findall(function, m.Name("test_app")) else "test_app"
+        if m.findall(function, _ENTERED):  # a run before this one did it
+            return
         if function.name.value in _SETUP:
             self._in_setup(module, call, line)
         elif isinstance(parent, cst.WithItem) and isinstance(line, cst.With):
@@ -185,5 +187,9 @@ def _has_scope(decorator: cst.Decorator) -> bool:
 
 
 _RETURNED = m.SimpleStatementLine(body=[m.Return(m.Call())])
+_ENTERED = m.Call(
+    m.Attribute(attr=m.Name("enterAsyncContext")),
+    [m.Arg(m.Call(m.Attribute(attr=m.Name("test_app"))))],
+)
 _YIELDED = m.SimpleStatementLine(body=[m.Expr(m.Yield(m.Call()))])
 _ASSIGNED = m.SimpleStatementLine(body=[m.Assign()])

@@ -6,6 +6,7 @@ from ..app_arguments import app_arguments, app_positions, drop_local_app, why_no
 from ..call_arguments import ended_like
 from ..change import Change
 from ..edits import argument
+from ..job_groups import together, why_without_context
 from ..jobs import Job, Jobs, Site, Started
 from ..module import Module
 from ..rule import Rule
@@ -23,6 +24,7 @@ SHOWN = (
     "The records of its tasks are shown under `{}`: say to whom, by `TASKS_TOKEN` or "
     "`@tasks.authorize`."
 )
+DONE = "{} runs as a task, submitted here."
 ALSO = "`{}` is also started in a way that is left to you."
 
 
@@ -63,11 +65,7 @@ class TaskFunctions(Rule):
             self.plan.leave(site.code, site.module, site.node, site.why)
         for job in jobs.by_origin.values():
             self._judge(job)
-        groups: dict[object, list[tuple[Job, Site]]] = {}
-        for job in jobs.by_origin.values():
-            for site in job.sites:
-                groups.setdefault(site.group or site, []).append((job, site))
-        for group in groups.values():
+        for group in together(jobs.by_origin.values()):
             self._settle(group)
 
     def coloured(self, module: Module) -> None:
@@ -79,10 +77,14 @@ class TaskFunctions(Rule):
         for job in shared(self.plan, Jobs).by_origin.values():
             for site in job.sites:
                 change = site.change
-                if change is None or not change.blocked or site.module is not module:
+                if change is None or site.module is not module or site.node is change.node:
                     continue
-                if site.node is not change.node:
+                if change.blocked:
                     self.plan.leave(site.code, module, site.node, ALSO.format(job.name))
+                else:
+                    self.plan.add(
+                        Change(site.code, module, site.node, DONE.format(f"`{job.name}`"))
+                    )
 
     def _judge(self, job: Job) -> None:
         """Find out why some of its sites cannot be changed, and which go together."""
@@ -99,13 +101,16 @@ class TaskFunctions(Rule):
             why = why or f"`{job.name}` needs the app, which a task in a process does not have."
         if self._takes_turns(job):
             why = why or TURNS
+        needs_context = bool(contexts(self.plan, job.module, job.function, set()))
+        if needs_context:
+            why = why or why_without_context(self.plan, job)
         job.app_params = app_positions(self.plan, job, job.sites[0])
         if job.app_params:
             why = why or why_not_dropped(self.plan, job)
-            group = next((site.group for site in job.sites if site.group), job)
-            for site in job.sites:
-                site.group = group
             drop_local_app(self.plan, job, job.sites[0].parts)
+        # A pool of processes pickles what it is given, which a task cannot be.
+        is_pickled = job.sites[0].executor == "process"
+        job.is_whole = needs_context or is_pickled or bool(job.app_params)
         for site in job.sites:
             site.why = site.why or why
 
@@ -118,7 +123,7 @@ class TaskFunctions(Rule):
             return
         first = group[0][1]
         names = " and ".join(dict.fromkeys(f"`{job.name}`" for job, _ in group))
-        message = f"{names} runs as a task, submitted here."
+        message = DONE.format(names)
         change = self.plan.add(Change(first.code, first.module, first.node, message))
         for job, site in group:
             site.change = change

@@ -49,6 +49,7 @@ class TestMarks(Rule):
         self._is_auto = any(
             _AUTO.search(file.read_text("utf-8", "replace")) for file in files if file.is_file()
         )
+        self._is_told = False
 
     def coloured(self, module: Module) -> None:
         if self._is_auto:
@@ -66,6 +67,7 @@ class TestMarks(Rule):
             if self.origin(module, called) in _FIXTURES:
                 name = function.name.value
                 change = self.change(module, function, f"The fixture `{name}` is an async one.")
+                self._tell(module, function)
                 change.edit(called, lambda _: cst.parse_expression("pytest_asyncio.fixture"))
                 change.add_import("pytest_asyncio")
                 change.drop_import("pytest")
@@ -73,9 +75,15 @@ class TestMarks(Rule):
 
     def _mark(self, module: Module, function: cst.FunctionDef) -> None:
         change = self.change(module, function, f"`{function.name.value}` is an async test.")
+        self._tell(module, function)
         change.add_import("pytest")
         mark = cst.Decorator(cst.parse_expression("pytest.mark.asyncio"))
         change.edit(function, lambda new: new.with_changes(decorators=[mark, *new.decorators]))
+
+    def _tell(self, module: Module, function: cst.FunctionDef) -> None:
+        if not self._is_told:
+            self.note(module, function, "pytest-asyncio runs async tests and fixtures: install it.")
+            self._is_told = True
 
     def _is_marked(self, module: Module, function: cst.FunctionDef) -> bool:
         """Whether it is a test of unittest, or marked already, alone or with its module."""

@@ -4,11 +4,13 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import libcst as cst
+import libcst.matchers as m
 
 from ..call_arguments import by_name, spread_all
 from ..jobs import Jobs, Site, Started
 from ..local_names import names_in, own_statement
 from ..module import Module
+from ..plan import Plan
 from ..rule import Rule
 from ..shared import shared
 
@@ -52,17 +54,23 @@ class Threads(Rule):
 
     code = "QT103"
 
+    def __init__(self, plan: Plan) -> None:
+        super().__init__(plan)
+        self._told: set[cst.ClassDef] = set()
+
     def look(self, module: Module) -> None:
         for call in module.all(cst.Call):
             origin = self.origin(module, call.func)
             if origin in _KINDS:
                 self._thread(module, call, origin)
-            elif origin.endswith(".start") and self._is_subclass(module, call):
-                self._subclass(module, call)
+            elif owner := self._subclass(origin):
+                self._made(module, call, *owner)
 
-    def _subclass(self, module: Module, call: cst.Call) -> None:
-        if shared(self.plan, Jobs).counts(module, call):
-            self.leave(module, call, SUBCLASS)
+    def _made(self, module: Module, call: cst.Call, home: Module, owner: cst.ClassDef) -> None:
+        """`Worker(…)`: what a request makes of it is left, which is said once, at the class."""
+        if owner not in self._told and shared(self.plan, Jobs).counts(module, call):
+            self._told.add(owner)
+            self.leave(home, owner, SUBCLASS)
 
     def _thread(self, module: Module, made: cst.Call, origin: str) -> None:
         jobs = shared(self.plan, Jobs)
@@ -78,21 +86,19 @@ class Threads(Rule):
         for line in life.others:
             site.parts.remove(module, line)
         site.parts.drops = [(module, origin), (module, origin.partition(".")[0])]
+        given = by_name(made)
+        if any(_calls(given[name]) for name in ("name", "daemon") if name in given):
+            site.why = site.why or NAMED
         if site.read(made).function is NOTHING:
             site.why = "There is no `target=` here that could become a task."
         jobs.add(site)
 
-    def _is_subclass(self, module: Module, call: cst.Call) -> bool:
-        if not isinstance(call.func, cst.Attribute):
-            return False
-        found = self.plan.origins.definition(
-            self.origin(module, call.func.value).removesuffix("()")
-        )
-        return (
-            found is not None
-            and isinstance(found[1], cst.ClassDef)
-            and any(self.origin(found[0], base.value) in _KINDS for base in found[1].bases)
-        )
+    def _subclass(self, origin: str) -> tuple[Module, cst.ClassDef] | None:
+        """The class of the project that this is, if it is one of threads."""
+        found = self.plan.origins.known.owner(origin)
+        if found is None or not _KINDS.keys() & set(self.plan.origins.classes.bases(*found)):
+            return None
+        return found
 
 
 @dataclass
@@ -126,11 +132,30 @@ def _named(module: Module, assign: cst.Assign, target: cst.Name) -> Life:
         above = module.parent(attribute) if attribute is not None else None
         if used == "start" and isinstance(above, cst.Call) and life.start is None:
             life.start = above
-        elif used in _IGNORED:
+        elif used in _IGNORED and _is_set(module, attribute):
             life.others.append(own_statement(module, name))
         else:
-            return Life(why=JOINED if used == "join" else HANDED_ON)
+            whys = {"join": JOINED, **dict.fromkeys(_IGNORED, NAMED)}
+            return Life(why=whys.get(used, HANDED_ON))
     return life if life.start is not None else Life(why=HANDED_ON)
+
+
+def _is_set(module: Module, attribute: cst.CSTNode | None) -> bool:
+    """Whether its statement is only `thread.daemon = True` or `thread.setDaemon(True)`, and works
+    nothing out that others may see."""
+    parent = module.parent(attribute) if attribute is not None else None
+    match parent:
+        case cst.AssignTarget():
+            assign = cst.ensure_type(module.parent(parent) or parent, cst.Assign)
+            return len(assign.targets) == 1 and not _calls(assign.value)
+        case cst.Call(args=args):
+            is_alone = isinstance(module.parent(parent), cst.Expr)
+            return is_alone and not any(_calls(arg.value) for arg in args)
+    return False
+
+
+def _calls(value: cst.BaseExpression) -> bool:
+    return bool(m.findall(value, m.Call() | m.Await() | m.NamedExpr()))
 
 
 NOTHING = cst.Name("None")
@@ -160,4 +185,5 @@ def timed(made: cst.Call) -> Started:
 
 JOINED = "The request waits for this thread: `await` the task, or leave it to run on."
 HANDED_ON = "This thread is kept or handed on: submit a `@tasks.task`, and keep its handle or id."
+NAMED = "What is said of this thread would go with it: say it of the task, or leave the thread."
 SUBCLASS = "A subclass of Thread cannot be a task: make its `run` a function, and submit that."
