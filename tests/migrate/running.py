@@ -100,9 +100,7 @@ async def serving(path: Path, app: str, is_flask: bool) -> AsyncIterator[Asker]:
     command = [str(Path(__file__).parent / "serve_flask.py"), app]
     if not is_flask:
         command = ["-m", "quart_tasks", "serve", app, "--port", "0"]
-    results = path / "celery"
-    results.mkdir(exist_ok=True)
-    environment = {"BROKER": "memory://", "BACKEND": f"file://{results}"}
+    environment = {"BROKER": "memory://", "BACKEND": "cache+memory://"}
     log = (path / "server.log").open("w")
     process = await asyncio.create_subprocess_exec(
         sys.executable, *command, cwd=path, env=_environment(environment),

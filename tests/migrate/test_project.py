@@ -70,3 +70,15 @@ def test_an_empty_folder(tmp_path: Path) -> None:
     migration = migrate(tmp_path)
     assert not migration.sources
     assert migration.is_complete
+
+
+def test_quart_that_is_imported_as_a_module_is_known_again(tmp_path: Path) -> None:
+    source = b"import flask\n\napp = flask.Flask(__name__)\napp.test_client().get(base_url='/')\n"
+    path = write(tmp_path, "app.py", source)
+    first = migrate(tmp_path)
+    first.write()
+    second = migrate(tmp_path)
+    assert not second.sources
+    left = [(f.code, f.message) for f in first.findings if f.kind == "left"]
+    assert [(f.code, f.message) for f in second.findings if f.kind == "left"] == left
+    assert b"quart.Quart(__name__)" in path.read_bytes()

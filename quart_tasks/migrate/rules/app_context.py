@@ -52,7 +52,10 @@ class AppContext(Rule):
         for node in module.all(cst.With):
             if node.asynchronous is not None:
                 continue
-            ours = [self.origin(module, item.item) in CONTEXTS for item in node.items]
+            origins = [self.origin(module, item.item) for item in node.items]
+            if "flask.Response()" in origins:
+                continue  # left by another rule: it is no context
+            ours = [origin in CONTEXTS for origin in origins]
             if any(ours) and self.is_claimed(node):
                 self._others.append((module, node))
             elif any(ours):
