@@ -82,6 +82,7 @@ def demo(host: str, port: int) -> None:
 def migrate(path: Path, write: bool, as_json: bool) -> None:
     """Rewrite Flask code to Quart: a file, or all Python files under a directory.
 
+    Take the whole project with its tests: of a file alone, it is not seen who calls it.
     Exits 1 if something is left to a person, which is then also told in comments in the code.
     """
     try:

@@ -8,6 +8,7 @@ import libcst as cst
 
 from .awaiting import Awaiting
 from .barriers import Barriers
+from .change import Change
 from .decorating import Decorating
 from .decorators import Decorators
 from .definitions import is_tests
@@ -53,13 +54,14 @@ class Coloring:
 
     def _settle(self) -> bool:
         """Colour anew from the changes that are left; False once one more thing is barred."""
+        for change in self._plan.changes:
+            self._block(change)
         self.needed, self.wrapped, self._waiting = {}, {}, []
         for change in self._plan.changes:
-            for module, node in change.async_spots:
-                if not change.blocked and (why := self._why_not_at(module, node)):
-                    change.blocked = f"This must be awaited, and {why}."
-                    change.barred = module, node
-                    return False
+            for module, node in [] if change.blocked else change.async_spots:
+                place = module.place(node)
+                if isinstance(place, cst.FunctionDef):
+                    self._need(module, place)
         while self._waiting:
             module, function = self._waiting.pop()
             self._cause = None
@@ -68,12 +70,19 @@ class Coloring:
                 return False
         return True
 
-    def _why_not_at(self, module: Module, node: cst.CSTNode) -> str:
-        """Ask that what runs `node` be async; the answer says why it cannot."""
-        place = module.place(node)
-        if not isinstance(place, cst.FunctionDef):
-            return f"{_PLACES[type(place)]} cannot await"
-        return "" if self._need(module, place) else self._reasons.of(place)
+    def _block(self, change: Change) -> None:
+        """Give up a change if one of its spots is where nothing can be awaited."""
+        for module, node in [] if change.blocked else change.async_spots:
+            place = module.place(node)
+            why = ""
+            if not isinstance(place, cst.FunctionDef):
+                why = f"{_PLACES[type(place)]} cannot await"
+            elif place in self._reasons:
+                why = self._reasons.of(place)
+            if why:
+                change.blocked = f"This must be awaited, and {why}."
+                change.barred = module, node
+                return
 
     def _need(self, module: Module, function: cst.FunctionDef) -> bool:
         """Ask that a function be async; False if it cannot."""
