@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from .serving import HANG, Server, serving
+from .serving import Server, serving
 from .test_story import post, silent, submit
 
 APP = "tests.e2e.overload_app:create_app"
@@ -157,45 +157,6 @@ async def test_what_floods_a_socket_is_not_kept(
 
         assert answered > 1
         assert memory(server, "VmHWM") - before < LIMIT
-
-
-def flood_to_the_end(client: socket.socket) -> bool:
-    """Send until the server closes the connection; False if it neither does nor reads on."""
-    _, messages, _ = FLOODS["messages of 100 bytes"]
-    client.settimeout(HANG)
-    try:
-        while True:
-            client.sendall(messages)
-    except TimeoutError:
-        return False
-    except ConnectionError:
-        return True
-
-
-@pytest.mark.parametrize("end", ["its task ends", "the server ends"])
-async def test_a_socket_that_ends_while_it_is_flooded_is_gone(
-    http: aiohttp.ClientSession, end: str
-) -> None:
-    async with serving(APP) as server, AsyncExitStack() as stack:
-        task = await submit(http, server, "firehose")
-        before = files(server)
-        path = f"/tasks/{task['id']}/events"
-        clients = [stack.enter_context(silent(server, path, upgrade=True)) for _ in range(10)]
-        floods = [
-            asyncio.create_task(asyncio.to_thread(flood_to_the_end, each)) for each in clients
-        ]
-        while await streams(http, server) < len(clients):
-            pass
-        if end == "its task ends":
-            async with http.post(f"{server.url}/tasks/{task['id']}/cancel") as response:
-                assert response.status == 202
-        else:
-            assert await server.end() == 0
-        assert all(await asyncio.gather(*floods))
-        while end == "its task ends" and files(server) > before:
-            await streams(http, server)
-
-    assert "Traceback" not in server.errors
 
 
 # Those that just stay
