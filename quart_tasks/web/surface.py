@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
-from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -105,23 +104,31 @@ class Surface:
         if RESPONSE not in (scope.get("extensions") or {}):
             scope["extensions"] = {**(scope.get("extensions") or {}), RESPONSE: {}}
         scope[ROOM], scope[SEND] = Room(), send
-        socket = _Socket(scope, receive, send)
-        await self._app(scope, socket.receive, socket.send)
-        # Hypercorn reads a socket no further while a message waits for the app, and so would
-        # never see the client's end.
-        with suppress(TimeoutError):
-            async with asyncio.timeout(CLOSE_SECONDS):
+        deadline = asyncio.timeout(None)
+        try:
+            async with deadline:
+                socket = _Socket(scope, receive, send, deadline)
+                # From 0.23 on Quart waits in this for the client's close, which may never come.
+                await self._app(scope, socket.receive, socket.send)
+                socket.closes()
+                # Hypercorn reads a socket no further while a message waits for the app, and so
+                # would never see the client's end.
                 while not socket.gone:
                     await socket.drop()
+        except TimeoutError:
+            if not deadline.expired():
+                raise
 
 
 class _Socket:
     """What goes to the app, bounded, and what comes from it, a refusal made a frame."""
 
-    __slots__ = ("_body", "_receive", "_room", "_scope", "_send", "_status", "gone")
+    __slots__ = ("_body", "_deadline", "_receive", "_room", "_scope", "_send", "_status", "gone")
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self._scope, self._receive, self._send = scope, receive, send
+    def __init__(
+        self, scope: Scope, receive: Receive, send: Send, deadline: asyncio.Timeout
+    ) -> None:
+        self._scope, self._receive, self._send, self._deadline = scope, receive, send, deadline
         self._room: Room = scope[ROOM]
         self._status, self._body = 0, b""
         self.gone = False  # the client has closed
@@ -137,6 +144,11 @@ class _Socket:
                 # A server may leave one out, where Quart looks it up.
                 return {"text": None, "bytes": None, **message}
 
+    def closes(self) -> None:
+        """The client has been told to close; it gets some time for that."""
+        if self._deadline.when() is None:
+            self._deadline.reschedule(asyncio.get_running_loop().time() + CLOSE_SECONDS)
+
     async def drop(self) -> None:
         self.gone = (await self._receive())["type"] == "websocket.disconnect"
 
@@ -147,10 +159,12 @@ class _Socket:
             self._body += message.get("body", b"")
             if not message.get("more_body", False):
                 self._room.forget()
+                self.closes()
                 await _refuse(self._send, self._status, self._body, self._scope)
         else:
             if message["type"] == "websocket.close":
                 self._room.forget()
+                self.closes()
             await self._send(message)
 
 

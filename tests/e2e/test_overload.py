@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from .serving import Server, serving
+from .serving import HANG, Server, serving
 from .test_story import post, silent, submit
 
 APP = "tests.e2e.overload_app:create_app"
@@ -157,6 +158,45 @@ async def test_what_floods_a_socket_is_not_kept(
 
         assert answered > 1
         assert memory(server, "VmHWM") - before < LIMIT
+
+
+def flood_to_the_end(client: socket.socket) -> bool:
+    """Send until the server closes the connection; False if it neither does nor reads on."""
+    _, messages, _ = FLOODS["messages of 100 bytes"]
+    client.settimeout(HANG)
+    try:
+        while True:
+            client.sendall(messages)
+    except TimeoutError:
+        return False
+    except ConnectionError:
+        return True
+
+
+@pytest.mark.parametrize("end", ["its task ends", "the server ends"])
+async def test_a_socket_whose_client_does_not_close_is_gone_all_the_same(
+    http: aiohttp.ClientSession, end: str
+) -> None:
+    """Ten clients flood it in the moment of its end, ten are silent; none answers the close."""
+    async with serving(APP) as server, AsyncExitStack() as stack:
+        task = await post(http, f"{server.url}/tasks", LATER)
+        before = files(server)
+        path = f"/tasks/{task['id']}/events"
+        clients = [stack.enter_context(silent(server, path, upgrade=True)) for _ in range(20)]
+        threads = stack.enter_context(ThreadPoolExecutor(10))
+        floods = [threads.submit(flood_to_the_end, each) for each in clients[:10]]
+        while await streams(http, server) < len(clients):
+            pass
+        if end == "its task ends":
+            async with http.post(f"{server.url}/tasks/{task['id']}/cancel") as response:
+                assert response.status == 202
+        else:
+            assert await server.end() == 0
+        assert all(await asyncio.gather(*map(asyncio.wrap_future, floods)))
+        while end == "its task ends" and files(server) > before:
+            await streams(http, server)
+
+    assert "Traceback" not in server.errors
 
 
 # Those that just stay
