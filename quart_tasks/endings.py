@@ -51,7 +51,7 @@ class Endings:
         assert run is not None  # noqa: S101 - the attempt is current
         if attempt.timer is not None:
             attempt.timer.cancel()
-        self._metrics.runs.append(time.monotonic() - run.queued_at)
+        self._metrics.run(time.monotonic() - run.queued_at)
         if not attempt.given_up:
             run.attempt = None
         error, retryable = outcome.error, outcome.retryable
@@ -86,7 +86,7 @@ class Endings:
         assert run is not None  # noqa: S101 - it is unfinished
         if run.durable and (record.state != "running" or goes_on(run.definition, record)):
             self._settle(task, run)
-            self._ended(run, None)
+            self._ended(run, None, None)
             return
         if record.cancel_requested:
             self.end(task, "cancelled")
@@ -144,13 +144,13 @@ class Endings:
         run = task.run
         assert run is not None  # noqa: S101 - a task ends once
         self._registry.move(task, state, now, **changes)
-        self._ended(run, exception)
+        self._ended(run, state, exception)
 
     def _succeed(self, task: Task, outcome: Outcome, now: str) -> None:
         run = task.run
         assert run is not None  # noqa: S101 - a task ends once
         self._registry.succeed(task, outcome, now)
-        self._ended(run, None)
+        self._ended(run, "succeeded", None)
 
     def _settle(self, task: Task, run: Run) -> None:
         """The task's end is decided: take back all that waits on its behalf."""
@@ -164,10 +164,11 @@ class Endings:
         if run.parent is not None or run.children:
             family.leave(task)
 
-    def _ended(self, run: Run, exception: BaseException | None) -> None:
-        """Tell those who wait."""
+    def _ended(self, run: Run, state: State | None, exception: BaseException | None) -> None:
+        """Tell those who wait. Without a state it goes on at the next start."""
         self._admission.free(run)
-        self._metrics.end()
+        if state is not None:
+            self._metrics.end(state)
         if run.handle is not None and exception is not None:
             handle = run.handle()
             if handle is not None:

@@ -7,11 +7,16 @@ import time
 from collections import deque
 from collections.abc import Iterable
 
+from .record import State
+
 
 class Metrics:
     def __init__(self) -> None:
         self.waits: deque[float] = deque(maxlen=1000)  # seconds from due to started
         self.runs: deque[float] = deque(maxlen=1000)  # seconds of attempts
+        # Since the start: what begun and what ended, attempts and tasks.
+        self.started = self.attempts = 0
+        self.ended = self.failed = self.cancelled = 0
         self._ends: deque[float] = deque(maxlen=1000)
         self._busy_since = time.monotonic()
 
@@ -20,7 +25,23 @@ class Metrics:
         self._ends.clear()
         self._busy_since = time.monotonic()
 
-    def end(self) -> None:
+    def wait(self, seconds: float) -> None:
+        """An attempt has started, so long after it was due."""
+        self.started += 1
+        self.waits.append(seconds)
+
+    def run(self, seconds: float) -> None:
+        """An attempt is over that took so long."""
+        self.attempts += 1
+        self.runs.append(seconds)
+
+    def end(self, state: State) -> None:
+        """A task is over."""
+        self.ended += 1
+        if state == "failed":
+            self.failed += 1
+        elif state == "cancelled":
+            self.cancelled += 1
         self._ends.append(time.monotonic())
 
     def seconds_for(self, tasks: int) -> int:

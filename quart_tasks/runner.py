@@ -207,7 +207,7 @@ class Runner:
             run.expiry.cancel()
             run.expiry = None
         now = time.monotonic()
-        self.metrics.waits.append(now - run.queued_at)
+        self.metrics.wait(now - run.queued_at)
         run.queued_at = now
         self.registry.begin_attempt(task, worker)
         if run.timeout is not None:

@@ -12,6 +12,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import Context
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from quart import Quart
@@ -34,10 +35,12 @@ from .executors.event_loop import LoopExecutor
 from .executors.process import DAEMONIC, ProcessExecutor
 from .executors.thread import ThreadExecutor
 from .executors.worker import in_thread
+from .history import EVERY, History
+from .ids import timestamp
 from .journal import Journal
 from .ledger import Ledger
 from .metrics import percentile
-from .record import STATES
+from .record import STATES, State
 from .recovery import Recovery
 from .registry import Registry
 from .retry import RetryPolicy
@@ -71,6 +74,8 @@ class Service:
         self._http: aiohttp.ClientSession | None = None
         self._lags: deque[float] = deque(maxlen=600)
         self._tick: asyncio.TimerHandle | None = None
+        self.history = History(self.registry, self.runner.metrics)
+        self._sampled = self.loop.time()
         self._recovery: Recovery | None = None
         self._reading: asyncio.Task[None] | None = None
 
@@ -147,8 +152,17 @@ class Service:
         if not self.registry.loading:
             self.registry.evict()
             self._forget_dropped()
+        if self.loop.time() - self._sampled >= EVERY:
+            self._sample()
         due = self.loop.time() + TICK
         self._tick = self.loop.call_at(due, self._schedule_tick, due)
+
+    def _sample(self) -> None:
+        since, self._sampled = self._sampled, self.loop.time()
+        ticks = max(1, int((self._sampled - since) / TICK))
+        lags = islice(reversed(self._lags), ticks)
+        self.history.take(timestamp(), self.states(self.registry.counts()), max(lags))
+        self.history.tell(self.now)
 
     @property
     def http(self) -> aiohttp.ClientSession:
@@ -303,6 +317,13 @@ class Service:
 
     # -- state -----------------------------------------------------------------------------
 
+    def states(self, names: dict[str, dict[State, int]]) -> dict[State, int]:
+        return {state: sum(counts[state] for counts in names.values()) for state in STATES}
+
+    def now(self) -> dict[str, Any]:
+        """What a frame of the dashboard's figures has beside its samples."""
+        return {"stats": self.stats(), "health": self.unhealthy()}
+
     def stats(self) -> dict[str, Any]:
         names = self.registry.counts()
         executors = {
@@ -315,7 +336,7 @@ class Service:
             for name, lane in self.runner.lanes.items()
         }
         return {
-            "states": {state: sum(counts[state] for counts in names.values()) for state in STATES},
+            "states": self.states(names),
             "names": names,
             "executors": executors,
             "loop": {"lag_p50": percentile(self._lags, 50), "lag_p99": percentile(self._lags, 99)},

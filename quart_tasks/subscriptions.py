@@ -70,13 +70,13 @@ class Subscription:
         return self.all or event.task_id in self.ids or event.name in self.names
 
     def put(self, event: Event) -> None:
-        assert event.task_id is not None  # noqa: S101 - what is published is about a task
         if event.type == "progress":
-            self.progress.pop(event.task_id, None)  # so that the order is that of the numbers
-            self.progress[event.task_id] = event
+            id = event.task_id or ""
+            self.progress.pop(id, None)  # so that the order is that of the numbers
+            self.progress[id] = event
         elif self.behind or self.lost is not None:
             if event.last:
-                self.progress.pop(event.task_id, None)
+                self.progress.pop(event.task_id or "", None)
         else:
             self._queue.append(event)
             self._bytes += event.size

@@ -6,13 +6,13 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
-from quart import Blueprint, Response
+from quart import Blueprint, Response, request
 from werkzeug.exceptions import HTTPException
 
 from ..exceptions import InvalidArguments, QuartTasksError, TaskNotFound
 from ..service import Service
 from ..task import Task
-from . import rest, socket, streams
+from . import dashboard, rest, socket, streams
 from .access import ask, guard
 from .problems import BadRequest, headers_of, problem_of, respond
 
@@ -32,6 +32,8 @@ class Route(msgspec.Struct, frozen=True):
 
 
 WEBSOCKET = "WEBSOCKET"
+# Open to all: a browser that asks for a page sends no token. What it shows needs one.
+DASHBOARD = "dashboard"
 
 ROUTES = (
     Route("", "GET", "list", rest.index),
@@ -41,6 +43,7 @@ ROUTES = (
     Route("/retry", "POST", "retry", rest.retry_many),
     Route("/types", "GET", "types", rest.types),
     Route("/stats", "GET", "stats", rest.stats),
+    Route("/ui/stats", "GET", "stats", streams.stats_sse),
     Route("/health", "GET", "health", rest.health),
     Route("/events", "GET", "events", streams.all_sse),
     Route("/events", WEBSOCKET, "events", streams.all_websocket),
@@ -61,7 +64,8 @@ def blueprint(get_service: Callable[[], Service], prefix: str) -> Blueprint:
 
     @result.before_request
     async def guard_request() -> None:
-        guard(get_service())
+        if request.endpoint != f"quart_tasks.{DASHBOARD}":
+            guard(get_service())
 
     @result.before_websocket
     async def guard_websocket() -> None:
@@ -85,6 +89,8 @@ def blueprint(get_service: Callable[[], Service], prefix: str) -> Blueprint:
                 websocket=route.method == WEBSOCKET,
                 strict_slashes=False,
             )
+    for rule in ("/ui", "/ui/", "/ui/<name>"):
+        result.add_url_rule(rule, DASHBOARD, dashboard.file, strict_slashes=False)
     return result
 
 

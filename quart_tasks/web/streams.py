@@ -154,6 +154,10 @@ async def all_websocket(service: Service, owner: str | None) -> None:
     await send_feed(feed_of_all(service, owner), service.registry.subscriptions.turns)
 
 
+async def stats_sse(service: Service, owner: str | None) -> Response:
+    return sse(service, service.history.watch(service.now))
+
+
 async def task_sse(service: Service, task: Task) -> Response:
     cursor = after()
     if cursor is not None and has_seen_the_end(service.registry, task, cursor):
