@@ -37,7 +37,8 @@ from .retry import NO_RETRY, RetryPolicy
 from .service import Service, in_child
 from .shutdown import patient
 from .task import Filter
-from .web.blueprint import blueprint
+from .web.blueprint import CREATE, blueprint
+from .web.shortcut import Shortcut
 from .web.surface import Surface
 
 if TYPE_CHECKING:
@@ -98,9 +99,14 @@ class QuartTasks:
         self._apps += 1
         prefix = config.load_prefix(app.config)
         if prefix is not None:
-            app.register_blueprint(blueprint(lambda: self._service(app), prefix))
-            surface = Surface(app.asgi_app, prefix, lambda: self._max_body(app))  # type: ignore[arg-type]
-            app.asgi_app = surface  # type: ignore[method-assign, assignment]
+            get_service = partial(self._service, app)
+            app.register_blueprint(blueprint(get_service, prefix))
+            app.asgi_app = Surface(  # type: ignore[method-assign, assignment]
+                app.asgi_app,  # type: ignore[arg-type]
+                prefix,
+                lambda: self._max_body(app),
+                Shortcut(app, get_service, prefix, CREATE),
+            )
         background.keep_bodies(app)
         app.test_app_class = patient(app.test_app_class)
         app.before_serving(partial(self._open, app))

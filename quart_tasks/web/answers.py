@@ -14,7 +14,7 @@ from ..encoding import decode_head
 from ..exceptions import InvalidArguments
 from ..service import Service
 from ..task import Task
-from .surface import AS_IS
+from .scope import AS_IS
 
 MAX_WAIT = 60.0  # seconds
 POLL_AFTER = "1"  # seconds, in `Retry-After` of a 202

@@ -34,6 +34,7 @@ class Route(msgspec.Struct, frozen=True):
 WEBSOCKET = "WEBSOCKET"
 # Open to all: a browser that asks for a page sends no token. What it shows needs one.
 DASHBOARD = "dashboard"
+CREATE = "quart_tasks.rest_create"  # the endpoint of `POST /tasks`
 
 ROUTES = (
     Route("", "GET", "list", rest.index),

@@ -12,6 +12,7 @@ from werkzeug.exceptions import HTTPException
 
 from .. import exceptions
 from ..exceptions import InvalidArguments, QuartTasksError, QueueFull
+from .scope import Scope
 
 CONTENT_TYPE = "application/problem+json"
 RETRY_LATER = 1  # seconds, in `Retry-After` of a 503
@@ -88,6 +89,15 @@ def respond(problem: dict[str, Any], headers: dict[str, str] | None = None) -> R
         headers={"Cache-Control": "no-cache", **(headers or {})},
         content_type=CONTENT_TYPE,
     )
+
+
+def detail_of(status: int, scope: Scope) -> str | None:
+    """What an error of routing is about."""
+    if status == 404:
+        return f"There is nothing at {scope['path']!r}."
+    if status == 405:
+        return f"{scope.get('method', 'This')} is not for {scope['path']!r}."
+    return None
 
 
 def kebab(name: str) -> str:

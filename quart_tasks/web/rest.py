@@ -28,8 +28,8 @@ from .answers import (
     stored,
 )
 from .problems import BadRequest, kebab, problem, respond
+from .scope import BODY
 from .submissions import BatchBody, TaskBody, decode, submit, submit_batch
-from .surface import BODY
 
 PAGE, MAX_PAGE = 50, 500
 SLICE = 200  # tasks that a bulk request changes before the loop gets a turn

@@ -17,7 +17,8 @@ from ..subscriptions import NONE
 from ..task import Task
 from ..turns import Turns
 from .answers import empty
-from .surface import ROOM, SEND, Room, Send
+from .handshakes import Room
+from .scope import ROOM, SEND, Send
 
 HEARTBEAT = 15.0  # seconds of silence after which SSE sends a comment, so that proxies wait on
 RETRY = 1000  # milliseconds after which an EventSource comes back
