@@ -1,5 +1,5 @@
-"""A plain `POST /tasks` takes a shortcut past Quart: its answer is the same, and what an app has put
-between server and view is never passed by."""
+"""A plain `POST /tasks` takes a shortcut past Quart: its answer is the same, and what an app has
+put between server and view is never passed by."""
 
 from __future__ import annotations
 
