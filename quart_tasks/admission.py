@@ -37,10 +37,10 @@ class Admission:
 
     def submit(self, submissions: list[Submission]) -> list[Task]:
         """Accept all or, with an error, none. Raises QueueFull, JournalUnavailable."""
-        self._make_sure(sum(self._known(each) is None for each in submissions))
+        self._make_sure(submissions)
         new: list[Task] = []
         tasks = [self._known(each) or self._reserve(each, new) for each in submissions]
-        if any(task.run is not None and task.run.durable for task in new):
+        if self._ledger.journal and any(task.run and task.run.durable for task in new):
             self._hold(new)
         else:
             for task in new:
@@ -57,12 +57,15 @@ class Admission:
         if run.key is not None:
             self._keys[run.key] = task
 
-    def _make_sure(self, number: int) -> None:
+    def _make_sure(self, submissions: list[Submission]) -> None:
         if self._registry.loading:
             raise JournalUnavailable("The journal is still being read: submit again in a moment.")
         if self._ledger.problem is not None:
             raise JournalUnavailable
         waiting = self._registry.pending
+        if waiting + len(submissions) <= self._max_pending:
+            return
+        number = sum(self._known(each) is None for each in submissions)
         if number > self._max_pending:
             raise QueueFull(
                 f"{number:,} tasks at once are more than TASKS_MAX_PENDING allows to wait "

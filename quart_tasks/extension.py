@@ -279,7 +279,8 @@ class QuartTasks:
         """What `submit` of a function and of a name come to."""
         service = self._service()
         submission = service.prepare(definition, args, kwargs, options, retry)
-        await service.loaded()
+        if service.registry.loading:
+            await service.loaded()
         return TaskHandle.of(service, (await service.submit([submission]))[0])
 
     @overload

@@ -213,10 +213,11 @@ class Service:
         """Accept all or, with an error, none; returns once the journal has them. Raises Draining,
         QueueFull, JournalUnavailable."""
         tasks = self.runner.submit_many(submissions)
-        for task in tasks:
-            await self.accepted(task)
-        if any(each.options.key is not None for each in submissions):
-            await self.committed()  # an idempotency key may have been noted with the holder's
+        if self.journal is not None:
+            for task in tasks:
+                await self.accepted(task)
+            if any(each.options.key is not None for each in submissions):
+                await self.committed()  # an idempotency key may have been noted with the holder's
         return tasks
 
     async def accepted(self, task: Task) -> None:
