@@ -37,8 +37,13 @@ async def index() -> Response:
     """What this is, and what to try first."""
     root = request.url_root
     return Response(
-        f"""Background tasks of a Quart app. They are at {root}tasks. Try:
+        f"""Background tasks of a Quart app. They are at {root}tasks, and for people at
 
+{root}tasks/ui
+
+Try:
+
+quart-tasks submit mandelbrot --output picture.png
 curl {root}tasks/types
 curl --json '{{"name": "primes", "args": [1000000000]}}' -H 'Prefer: wait=30' {root}tasks
 curl -N {root}tasks/events

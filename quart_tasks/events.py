@@ -118,9 +118,10 @@ class EventLog:
     def keep(self, event: Event) -> None:
         events = self._events
         events.append(event)
+        size = event.size
         # What a record omits is not in its events, whatever the size of its task.
-        event.size = min(event.size, MAX_KEPT) + EVENT_COST
-        self._bytes += event.size
+        event.size = size = (size if size < MAX_KEPT else MAX_KEPT) + EVENT_COST
+        self._bytes += size
         self.newest = event.seq
         while len(events) > self._count or self._bytes > self._size:
             oldest = events.popleft()
