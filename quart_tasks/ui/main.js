@@ -39,7 +39,7 @@ let close = () => {};
 function route() {
   const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?");
   const [first, ...others] = path.split("/");
-  const rest = decodeURIComponent(others.join("/"));
+  const rest = decoded(others.join("/"));
   const found = PAGES.find((each) => each.path === first) ?? PAGES[0];
   const page = rest && found.detail ? found.detail : found.page;
   close();
@@ -50,6 +50,15 @@ function route() {
   for (const link of document.querySelectorAll("nav a"))
     set(link, "aria-current", link.getAttribute("href") === `#/${found.path}` ? "page" : null);
   close = page.open(main, { store, rest, query: new URLSearchParams(query) });
+}
+
+/** A part of an address, as it is if it is no encoding of anything. @param {string} part */
+function decoded(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
 }
 
 /**

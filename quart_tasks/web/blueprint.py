@@ -90,7 +90,7 @@ def blueprint(get_service: Callable[[], Service], prefix: str) -> Blueprint:
                 websocket=route.method == WEBSOCKET,
                 strict_slashes=False,
             )
-    for rule in ("/ui", "/ui/", "/ui/<name>"):
+    for rule in ("/ui", "/ui/", "/ui/<path:name>"):
         result.add_url_rule(rule, DASHBOARD, dashboard.file, strict_slashes=False)
     return result
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 
 from quart import Response, abort, request
 
@@ -41,11 +41,12 @@ async def file(name: str = PAGE) -> Response:
 
 @cache
 def _files() -> dict[str, tuple[bytes, str, str]]:
-    """By name: the bytes, the type, the tag."""
+    """By path: the bytes, the type, the tag."""
+    root = Path(__file__).parent.parent / "ui"
     found = {}
-    for each in files("quart_tasks").joinpath("ui").iterdir():
-        suffix = each.name[each.name.rfind(".") :]
-        if suffix in TYPES:
+    for each in root.rglob("*"):
+        if each.suffix in TYPES:
             data = each.read_bytes()
-            found[each.name] = data, TYPES[suffix], hashlib.sha256(data).hexdigest()[:16]
+            tag = hashlib.sha256(data).hexdigest()[:16]
+            found[each.relative_to(root).as_posix()] = data, TYPES[each.suffix], tag
     return found
