@@ -27,9 +27,9 @@ async def connect(app: App, scope: Scope, receive: Receive, send: Send) -> None:
         scope["extensions"] = {**(scope.get("extensions") or {}), RESPONSE: {}}
     scope[ROOM], scope[SEND] = Room(), send
     deadline = asyncio.timeout(None)
+    socket = _Socket(scope, receive, send, deadline)
     try:
         async with deadline:
-            socket = _Socket(scope, receive, send, deadline)
             # From 0.23 on Quart waits in this for the client's close, which may never come.
             await app(scope, socket.receive, socket.send)
             socket.closes()
@@ -40,12 +40,24 @@ async def connect(app: App, scope: Scope, receive: Receive, send: Send) -> None:
     except TimeoutError:
         if not deadline.expired():
             raise
+    finally:
+        socket.left = True
 
 
 class _Socket:
     """What goes to the app, bounded, and what comes from it, a refusal made a frame."""
 
-    __slots__ = ("_body", "_deadline", "_receive", "_room", "_scope", "_send", "_status", "gone")
+    __slots__ = (
+        "_body",
+        "_deadline",
+        "_receive",
+        "_room",
+        "_scope",
+        "_send",
+        "_status",
+        "gone",
+        "left",
+    )
 
     def __init__(
         self, scope: Scope, receive: Receive, send: Send, deadline: asyncio.Timeout
@@ -54,6 +66,7 @@ class _Socket:
         self._room: Room = scope[ROOM]
         self._status, self._body = 0, b""
         self.gone = False  # the client has closed
+        self.left = False  # the deadline is none any more
 
     async def receive(self) -> Message:
         while True:
@@ -68,7 +81,8 @@ class _Socket:
 
     def closes(self) -> None:
         """The client has been told to close; it gets some time for that."""
-        if self._deadline.when() is None:
+        # A handler of Quart 0.22 may outlive the call of its app by a message.
+        if self._deadline.when() is None and not self.left:
             self._deadline.reschedule(asyncio.get_running_loop().time() + CLOSE_SECONDS)
 
     async def drop(self) -> None:
