@@ -4,7 +4,6 @@ import asyncio
 import inspect
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,14 +26,6 @@ from quart_tasks import (
 from .sample_tasks import make_app
 from .sample_tasks import tasks as samples
 from .waiting import Gate, all_events, until_progress, until_state
-
-
-@pytest.fixture
-def gate(tmp_path: Path) -> Iterator[Gate]:
-    gate = Gate(tmp_path / "gate")
-    yield gate
-    gate.close()
-
 
 # -- declaring -----------------------------------------------------------------------------
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +14,8 @@ from quart import Response, abort, request
 from quart_tasks import progress
 
 from .background import Site, whole_body
-from .waiting import Gate, pass_gate, pass_gate_on_loop, until_progress
+from .waiting import Gate, pass_gate, pass_gate_on_loop, poll, until_progress
 from .web import problem
-
-
-@pytest.fixture
-def gate(tmp_path: Path) -> Iterator[Gate]:
-    gate = Gate(tmp_path / "gate")
-    yield gate
-    gate.close()
 
 
 async def test_with_a_journal_it_is_there_after_a_restart(tmp_path: Path) -> None:
@@ -174,7 +166,10 @@ async def test_what_waited_begins_after_the_hooks_of_the_start(tmp_path: Path) -
 
         @site.app.before_serving
         async def open_pool() -> None:
-            await asyncio.sleep(0.1)  # in which a task could well begin
+            if slots == 2:  # the second start: until what waited is there, and could well begin
+                await poll(lambda: site.tasks.stats()["states"]["queued"] == 2)
+                for _ in range(100):
+                    await asyncio.sleep(0)
             order.append("pool")
 
         @site.tasks.task
@@ -265,6 +260,7 @@ async def test_not_durable(tmp_path: Path) -> None:
         await problem(await site.result(ran.first["id"]), 404)
 
 
+@pytest.mark.usefixtures("hasty_journal")
 async def test_journal_cannot_be_written(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL, "quart_tasks")
     journal = tmp_path / "tasks.db"

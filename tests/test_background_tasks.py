@@ -35,13 +35,6 @@ both_kinds = pytest.mark.parametrize("kind", ["async", "thread"])
 
 
 @pytest.fixture
-def gate(tmp_path: Path) -> Iterator[Gate]:
-    gate = Gate(tmp_path / "gate")
-    yield gate
-    gate.close()
-
-
-@pytest.fixture
 def second_gate(tmp_path: Path) -> Iterator[Gate]:
     gate = Gate(tmp_path / "second gate")
     yield gate

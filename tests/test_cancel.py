@@ -3,7 +3,6 @@
 import asyncio
 import os
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +24,6 @@ from .sample_tasks import tasks as samples
 from .waiting import Gate, all_events, until, until_progress, until_state
 
 FAR = 3600.0  # seconds; longer than any test
-
-
-@pytest.fixture
-def gate(tmp_path: Path) -> Iterator[Gate]:
-    gate = Gate(tmp_path / "gate")
-    yield gate
-    gate.close()
 
 
 @pytest.fixture(params=["async", "thread", "process"])

@@ -32,13 +32,6 @@ ALL_EVENTS = {"TASKS_EVENT_BUFFER": 1_000_000}  # so that they can be read in th
 ENDED = ("succeeded", "failed", "cancelled")
 
 
-@pytest.fixture
-def gate(tmp_path: Path) -> Iterator[Gate]:
-    gate = Gate(tmp_path / "gate")
-    yield gate
-    gate.close()
-
-
 @pytest.fixture(params=["async", "thread", "process"])
 def executor(request: pytest.FixtureRequest) -> str:
     return str(request.param)

@@ -36,7 +36,7 @@ from quart_tasks import (
     progress,
 )
 
-from .waiting import Gate, all_events, pass_gate, pass_gate_on_loop, until, until_progress
+from .waiting import Gate, all_events, pass_gate, pass_gate_on_loop, poll, until, until_progress
 from .web import Socket, client_of, ended, problem, submit
 
 HANG = 30  # seconds after which what should have happened does not
@@ -168,11 +168,11 @@ async def healthy(client: Client) -> None:
 
 async def until_answer(client: Client, path: str, wanted: Callable[[Any], object]) -> None:
     """Ask until the answer is as wanted."""
-    async with asyncio.timeout(HANG):
-        while True:
-            response = await client.get(path)
-            if wanted(await response.get_json()):
-                return
+
+    async def look() -> object:
+        return wanted(await (await client.get(path)).get_json())
+
+    await poll(look)
 
 
 async def show(client: Client, id: str) -> dict[str, Any]:
@@ -221,13 +221,6 @@ def journal(request: pytest.FixtureRequest, tmp_path: Path) -> Journal:
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "tasks.db"
-
-
-@pytest.fixture
-def gate(tmp_path: Path) -> Iterator[Gate]:
-    gate = Gate(tmp_path / "gate")
-    yield gate
-    gate.close()
 
 
 @pytest.fixture(autouse=True)
@@ -321,7 +314,7 @@ async def test_priority_and_order_hold(journal: Journal, gate: Gate) -> None:
 
 async def test_delay_goes_on_by_the_wall_clock(journal: Journal) -> None:
     async with started(journal.path):
-        handle = await work.with_options(delay=1).submit("later")
+        handle = await work.with_options(delay=0.3).submit("later")
         await journal.kill()
     async with started(journal.path):
         again = tasks.get(handle.id)
@@ -355,7 +348,7 @@ async def test_a_pause_before_a_retry_goes_on(journal: Journal) -> None:
 async def test_expires_goes_on(journal: Journal, gate: Gate) -> None:
     async with started(journal.path, TASKS_ASYNC_CONCURRENCY=1):
         await until_progress(await hold_again.with_options(priority=9).submit(gate.path), 1)
-        handle = await work.with_options(expires=1).submit("never")
+        handle = await work.with_options(expires=0.3).submit("never")
         await journal.kill()
     async with started(journal.path, TASKS_ASYNC_CONCURRENCY=1) as client:
         record = await ended(client, handle.id)
@@ -900,11 +893,11 @@ async def test_stream_begun_while_the_journal_is_read_misses_nothing(path: Path)
 
 
 async def test_app_that_is_stopped_while_the_journal_is_read_loses_nothing(path: Path) -> None:
-    number = 5_000
+    number = 2_000
     async with started(path):
         delayed = work.with_options(delay=3600)
         await tasks.submit_many(delayed, [[each] for each in range(number)])
-    for pauses in range(0, 60, 3):
+    for pauses in range(0, 40, 3):
         app = make_app(path)
         async with app.test_app(), app.app_context():
             for _ in range(pauses):
@@ -1036,6 +1029,7 @@ async def until_refused(client: Client) -> None:
     await problem(await client.post("/tasks", json={"name": "work"}), 503, "journal-unavailable")
 
 
+@pytest.mark.usefixtures("hasty_journal")
 async def test_journal_that_cannot_be_written(
     path: Path, gate: Gate, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -1079,6 +1073,7 @@ async def test_journal_that_cannot_be_written(
         }
 
 
+@pytest.mark.usefixtures("hasty_journal")
 async def test_refused_submissions_free_their_places(path: Path, gate: Gate) -> None:
     config: dict[str, Any] = {"TASKS_ASYNC_CONCURRENCY": 1, "TASKS_MAX_PENDING": 1}
     async with started(path, **config) as client:
@@ -1096,6 +1091,7 @@ async def test_refused_submissions_free_their_places(path: Path, gate: Gate) -> 
     assert ("work", 1, None) not in ran
 
 
+@pytest.mark.usefixtures("hasty_journal")
 async def test_duplicates_are_refused_with_the_commit_that_they_waited_for(path: Path) -> None:
     keyed = work.with_options(key="k")
     async with started(path) as client:
@@ -1108,6 +1104,7 @@ async def test_duplicates_are_refused_with_the_commit_that_they_waited_for(path:
     assert ran == [("work", 1, "now")]
 
 
+@pytest.mark.usefixtures("hasty_journal")
 async def test_task_does_not_start_while_its_start_cannot_be_committed(
     path: Path, gate: Gate
 ) -> None:
@@ -1248,6 +1245,7 @@ async def test_start_that_was_given_up_does_not_take_the_journal_later(path: Pat
         await submit(client, "work", 1)
 
 
+@pytest.mark.usefixtures("hasty_journal")
 async def test_file_that_another_program_writes_is_refused(path: Path) -> None:
     await filled(path)
     with locked(path):

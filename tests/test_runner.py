@@ -4,7 +4,6 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,13 +27,6 @@ from .waiting import Gate, all_events, until_progress, until_state
 
 FAR = 3600.0  # seconds; longer than any test
 AT_ONCE = RetryPolicy(1, delay=0)
-
-
-@pytest.fixture
-def gate(tmp_path: Path) -> Iterator[Gate]:
-    gate = Gate(tmp_path / "gate")
-    yield gate
-    gate.close()
 
 
 @pytest.fixture(params=["async", "thread", "process"])

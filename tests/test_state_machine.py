@@ -632,7 +632,7 @@ def _check_order(story: list[tuple[Any, ...]], type: str, data: Any) -> None:
 
 
 QUICK = settings(
-    max_examples=120, stateful_step_count=40, deadline=None,
+    max_examples=60, stateful_step_count=40, deadline=None,
     suppress_health_check=list(HealthCheck),
 )  # fmt: skip
 

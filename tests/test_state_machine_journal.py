@@ -573,7 +573,7 @@ def _idempotency(submission: Submission) -> str | None:
 
 
 QUICK = settings(
-    max_examples=150, stateful_step_count=40, derandomize=True, database=None, deadline=None,
+    max_examples=60, stateful_step_count=40, derandomize=True, database=None, deadline=None,
     suppress_health_check=list(HealthCheck),
 )  # fmt: skip
 

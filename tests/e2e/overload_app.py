@@ -2,11 +2,13 @@
 
 import asyncio
 import logging
+import os
 from collections.abc import AsyncIterator
 
 from quart import Quart
 
 from quart_tasks import QuartTasks
+from quart_tasks.web import handshakes
 
 tasks = QuartTasks()
 
@@ -40,5 +42,6 @@ async def firehose() -> None:
 def create_app() -> Quart:
     app = Quart(__name__)
     app.config["TASKS_DRAIN_TIMEOUT"] = 0
+    handshakes.CLOSE_SECONDS = float(os.environ.get("CLOSE_SECONDS", handshakes.CLOSE_SECONDS))
     tasks.init_app(app)
     return app

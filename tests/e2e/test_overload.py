@@ -14,13 +14,14 @@ from typing import Any
 import aiohttp
 import pytest
 
+from ..waiting import poll
 from .serving import HANG, Server, serving
 from .test_story import post, silent, submit
 
 APP = "tests.e2e.overload_app:create_app"
 MB = 1_000_000
 LIMIT = 20 * MB
-FLOOD = 300 * MB
+FLOOD = 100 * MB
 DEAD = 50
 LATER = {"name": "empty", "options": {"delay": 3600}}
 
@@ -51,6 +52,15 @@ def files(server: Server) -> int:
 async def streams(http: aiohttp.ClientSession, server: Server) -> int:
     async with http.get(f"{server.url}/tasks/stats") as response:
         return int((await response.json())["streams"])
+
+
+async def until_streams(http: aiohttp.ClientSession, server: Server, number: int) -> None:
+    """Wait until there are so many: the server learns of each in its own time."""
+
+    async def enough() -> bool:
+        return await streams(http, server) >= number
+
+    await poll(enough)
 
 
 # Those that never read
@@ -86,8 +96,7 @@ async def test_subscribers_that_never_read_cost_nobody(http: aiohttp.ClientSessi
         for number in range(4):
             if number == 2:
                 dead(server, stack)
-                while await streams(http, server) < DEAD + 1:
-                    pass
+                await until_streams(http, server, DEAD + 1)
             task = await submit(http, server, "outputs", count)
             assert await read_outputs(client, task["id"]) == list(range(count))
             held.append(memory(server))
@@ -102,8 +111,7 @@ async def test_subscribers_that_never_read_are_dropped(http: aiohttp.ClientSessi
         before = files(server)
         task = await submit(http, server, "firehose")
         dead(server, stack)
-        while await streams(http, server) < DEAD:
-            pass
+        await until_streams(http, server, DEAD)
         assert files(server) >= before + DEAD
         while await streams(http, server) or files(server) > before:
             async with http.get(f"{server.url}/tasks/{task['id']}?wait=1") as response:
@@ -132,7 +140,7 @@ FLOODS = {
 
 def flood(client: socket.socket, first: bytes, again: bytes, total: int) -> None:
     """Send so many bytes, or until the server waits for this client, which never reads."""
-    client.settimeout(1.0)
+    client.settimeout(0.3)
     with suppress(TimeoutError, ConnectionError):
         client.sendall(first)
         for _ in range(total // len(again)):
@@ -178,23 +186,22 @@ async def test_a_socket_whose_client_does_not_close_is_gone_all_the_same(
     http: aiohttp.ClientSession, end: str
 ) -> None:
     """Ten clients flood it in the moment of its end, ten are silent; none answers the close."""
-    async with serving(APP) as server, AsyncExitStack() as stack:
+    async with serving(APP, CLOSE_SECONDS="0.5") as server, AsyncExitStack() as stack:
         task = await post(http, f"{server.url}/tasks", LATER)
         before = files(server)
         path = f"/tasks/{task['id']}/events"
         clients = [stack.enter_context(silent(server, path, upgrade=True)) for _ in range(20)]
         threads = stack.enter_context(ThreadPoolExecutor(10))
         floods = [threads.submit(flood_to_the_end, each) for each in clients[:10]]
-        while await streams(http, server) < len(clients):
-            pass
+        await until_streams(http, server, len(clients))
         if end == "its task ends":
             async with http.post(f"{server.url}/tasks/{task['id']}/cancel") as response:
                 assert response.status == 202
         else:
             assert await server.end() == 0
         assert all(await asyncio.gather(*map(asyncio.wrap_future, floods)))
-        while end == "its task ends" and files(server) > before:
-            await streams(http, server)
+        if end == "its task ends":
+            await poll(lambda: files(server) <= before)
 
     assert "Traceback" not in server.errors
 

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 import aiohttp
 import pytest
+import pytest_asyncio
 import websockets
 from aiohttp import web
 from PIL import Image
@@ -65,6 +66,12 @@ async def links() -> AsyncIterator[Links]:
     links = Links()
     async with links.serve():
         yield links
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def demo() -> AsyncIterator[Server]:
+    async with serving() as server:
+        yield server
 
 
 @pytest.fixture
@@ -221,23 +228,21 @@ def sequence(frame: Frame) -> int:
 # The demo
 
 
-async def test_primes_over_one_request(http: aiohttp.ClientSession) -> None:
-    async with serving() as server:
-        url, body = f"{server.url}/tasks", {"name": "primes", "args": [1_000_000]}
-        async with http.post(url, json=body, headers={"Prefer": "wait=30"}) as response:
-            record = await response.json()
-            assert response.status == 200
-            assert "wait" in response.headers["Preference-Applied"]
+async def test_primes_over_one_request(http: aiohttp.ClientSession, demo: Server) -> None:
+    body = {"name": "primes", "args": [1_000_000]}
+    async with http.post(f"{demo.url}/tasks", json=body, headers={"Prefer": "wait=30"}) as response:
+        record = await response.json()
+        assert response.status == 200
+        assert "wait" in response.headers["Preference-Applied"]
 
     assert (record["state"], record["result"]) == ("succeeded", 78498)
 
 
-async def test_mandelbrot_is_a_picture(http: aiohttp.ClientSession) -> None:
-    async with serving() as server:
-        record = await submit(http, server, "mandelbrot", 160, 120)
-        async with http.get(f"{server.url}/tasks/{record['id']}/result?wait=30") as response:
-            assert (response.status, response.content_type) == (200, "image/png")
-            data = await response.read()
+async def test_mandelbrot_is_a_picture(http: aiohttp.ClientSession, demo: Server) -> None:
+    record = await submit(http, demo, "mandelbrot", 160, 120)
+    async with http.get(f"{demo.url}/tasks/{record['id']}/result?wait=30") as response:
+        assert (response.status, response.content_type) == (200, "image/png")
+        data = await response.read()
 
     with Image.open(io.BytesIO(data)) as picture:
         picture.load()
@@ -246,21 +251,23 @@ async def test_mandelbrot_is_a_picture(http: aiohttp.ClientSession) -> None:
 
 
 @needs_curl
-async def test_everyone_is_told_the_same_story(http: aiohttp.ClientSession, links: Links) -> None:
+async def test_everyone_is_told_the_same_story(
+    http: aiohttp.ClientSession, links: Links, demo: Server
+) -> None:
     """Three clients watch all tasks, three the one task, and one polls it."""
     kinds: list[Kind] = [WebsocketsWatcher, AiohttpWatcher, CurlWatcher]
-    async with serving() as server, AsyncExitStack() as stack:
+    async with AsyncExitStack() as stack:
 
         async def watch(path: str) -> list[tuple[Watcher, Frame]]:
-            url = f"{server.url}/tasks{path}"
+            url = f"{demo.url}/tasks{path}"
             found = [await stack.enter_async_context(kind.watching(url)) for kind in kinds]
             first = [await watcher.next() for watcher in found]
             return [(watcher, frame) for watcher, frame in zip(found, first, strict=True) if frame]
 
         of_all = await watch("/events?name=check_links")
         urls = links.urls(50)
-        task = await submit(http, server, "check_links", urls)
-        polling = asyncio.create_task(poll(http, f"{server.url}/tasks/{task['id']}"))
+        task = await submit(http, demo, "check_links", urls)
+        polling = asyncio.create_task(poll(http, f"{demo.url}/tasks/{task['id']}"))
         of_one = await watch(f"/{task['id']}/events")
         assert len(of_all + of_one) == 6
         links.open.set()
@@ -319,10 +326,10 @@ def check_polled(polled: list[Frame], stories: list[list[Frame]]) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("when", ["at once", "later"])
 async def test_a_watcher_cut_off_in_the_middle_misses_nothing_and_sees_nothing_twice(
-    http: aiohttp.ClientSession, links: Links, kind: Kind, when: str
+    http: aiohttp.ClientSession, links: Links, demo: Server, kind: Kind, when: str
 ) -> None:
-    async with serving() as server, AsyncExitStack() as stack:
-        url = f"{server.url}/tasks/events"
+    async with AsyncExitStack() as stack:
+        url = f"{demo.url}/tasks/events"
         witness = await stack.enter_async_context(AiohttpWatcher.watching(url))
         assert await witness.next()
         async with kind.watching(url) as watcher:
@@ -397,17 +404,16 @@ async def test_a_cursor_of_an_earlier_server_starts_anew(http: aiohttp.ClientSes
 
 
 @needs_curl
-async def test_an_ended_task_sends_its_reader_away(http: aiohttp.ClientSession) -> None:
-    async with serving() as server:
-        task = await submit(http, server, "countdown", 0)
-        url = f"{server.url}/tasks/{task['id']}/events"
-        async with CurlWatcher.watching(url) as watcher:
-            frames = await read_to_end(watcher)
-            assert await watcher.next() is None
-        resumed = await curl(
-            "-H", f"Last-Event-ID: {frames[-1]['cursor']}", "-w", "%{http_code}", url
-        )
-        answer, _ = await resumed.communicate()
+async def test_an_ended_task_sends_its_reader_away(
+    http: aiohttp.ClientSession, demo: Server
+) -> None:
+    task = await submit(http, demo, "countdown", 0)
+    url = f"{demo.url}/tasks/{task['id']}/events"
+    async with CurlWatcher.watching(url) as watcher:
+        frames = await read_to_end(watcher)
+        assert await watcher.next() is None
+    resumed = await curl("-H", f"Last-Event-ID: {frames[-1]['cursor']}", "-w", "%{http_code}", url)
+    answer, _ = await resumed.communicate()
 
     assert answer == b"204"
 

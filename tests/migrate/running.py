@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import shutil
+import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -15,6 +16,8 @@ from typing import Any
 
 import aiohttp
 from multidict import CIMultiDictProxy
+
+from tests.waiting import poll
 
 ROOT = Path(__file__).parents[2]
 APPS = Path(__file__).parent / "apps"
@@ -59,12 +62,13 @@ class Asker:
 
     async def until(self, path: str, ready: Callable[[Answer], bool], **options: Any) -> Answer:
         """Ask until the answer is as wanted."""
-        async with asyncio.timeout(HANG):
-            while True:
-                answer = await self.get(path, **options)
-                if ready(answer):
-                    return answer
-                await asyncio.sleep(0.05)
+
+        async def look() -> Answer | None:
+            answer = await self.get(path, **options)
+            return answer if ready(answer) else None
+
+        found: Answer = await poll(look)
+        return found
 
 
 Conversation = Callable[[Asker], Awaitable[list[Any]]]
@@ -104,7 +108,7 @@ async def serving(path: Path, app: str, is_flask: bool) -> AsyncIterator[Asker]:
     log = (path / "server.log").open("w")
     process = await asyncio.create_subprocess_exec(
         sys.executable, *command, cwd=path, env=_environment(environment),
-        stdout=asyncio.subprocess.PIPE, stderr=log,
+        stdout=asyncio.subprocess.PIPE, stderr=log, start_new_session=True,
     )  # fmt: skip
     try:
         assert process.stdout is not None
@@ -117,7 +121,9 @@ async def serving(path: Path, app: str, is_flask: bool) -> AsyncIterator[Asker]:
             yield Asker(session, found[1])
     finally:
         with suppress(ProcessLookupError):
-            process.terminate()
+            # Its group, as a pool's workers live on without their parent; and while one of them
+            # holds the pipe of stdout, asyncio takes the parent for alive.
+            os.killpg(process.pid, signal.SIGTERM)
         await process.wait()
         log.close()
 

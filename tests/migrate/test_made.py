@@ -19,7 +19,7 @@ def check(made: tuple[str, list[str]]) -> None:
     asyncio.run(same_answers(source, asks))
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), phases=PHASES)
+@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck), phases=PHASES)
 @given(apps())
 def test_made_apps(made: tuple[str, list[str]]) -> None:
     check(made)

@@ -38,7 +38,7 @@ def long_task(self, steps=20, fail=False):
         )
         if fail:
             raise ValueError("cannot be repaired")
-        time.sleep(0.05)
+        time.sleep(0.02)
     return {"current": 100, "total": 100, "status": "Task completed!", "result": 42}
 
 

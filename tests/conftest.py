@@ -1,0 +1,25 @@
+"""Fixtures that many test modules use."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from quart_tasks import database, journal
+
+from .waiting import Gate
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Iterator[Gate]:
+    """For tasks to wait at; whoever still does is let go at the end of the test."""
+    gate = Gate(tmp_path / "gate")
+    yield gate
+    gate.close()
+
+
+@pytest.fixture
+def hasty_journal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A journal that another program holds is soon given up, and soon tried again."""
+    monkeypatch.setattr(database, "BUSY_SECONDS", 0.1)
+    monkeypatch.setattr(journal, "RETRY_SECONDS", 0.1)
