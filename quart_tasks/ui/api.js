@@ -7,6 +7,9 @@ export const ROOT = new URL(".", location.href).pathname.replace(/\/$/, "");
 
 const KEPT = "quart_tasks.token";
 
+/** Whether this server wants a token, as far as is known. */
+export const hasToken = () => sessionStorage.getItem(KEPT) !== null;
+
 /** What the server said instead of an answer; the message is a sentence. */
 export class Refused extends Error {
   /** @param {Problem} problem */
@@ -15,6 +18,17 @@ export class Refused extends Error {
     this.status = problem.status;
     this.errors = problem.errors ?? [];
   }
+}
+
+/**
+ * What to tell of a request that has failed: what the server said, or that it is not there.
+ *
+ * @param {unknown} error
+ */
+export function sentence(error) {
+  if (error instanceof Refused) return error.message;
+  if (error instanceof TypeError) return "The server cannot be reached. Is it running?";
+  throw error;
 }
 
 /** @type {((wrong: boolean) => Promise<string>) | null} */

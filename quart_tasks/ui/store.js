@@ -3,7 +3,7 @@
 /** @import {Frame, TaskRecord} from "./shapes.js" */
 
 /** Where `id` is in a sorted array, or would be. @param {string[]} ids @param {string} id */
-function place(ids, id) {
+export function place(ids, id) {
   const last = ids.length - 1;
   if (last < 0 || ids[last] < id) return ids.length; // most are the newest
   let low = 0;
@@ -15,6 +15,8 @@ function place(ids, id) {
   }
   return low;
 }
+
+const MANY = 100; // changes from which on one pass is cheaper than a splice each
 
 /** The ids of tasks that match, the oldest first: ids begin with the time (RFC 9562, UUIDv7). */
 export class View {
@@ -28,6 +30,8 @@ export class View {
     this.onChange = onChange;
     /** @type {string[]} */
     this.ids = [];
+    /** None that the server has is missing from here on; "": from the beginning. */
+    this.floor = "";
   }
 
   /** @param {string} id */
@@ -36,25 +40,48 @@ export class View {
   }
 
   /**
-   * Bring a task in or out; whether it moved.
+   * Bring changed tasks in or out; whether any moved.
    *
-   * @param {string} id
-   * @param {TaskRecord | undefined} record
+   * @param {Set<string>} changed
+   * @param {Map<string, TaskRecord>} tasks
    */
-  update(id, record) {
-    const at = place(this.ids, id);
-    const was = this.ids[at] === id;
-    const is = record !== undefined && this.matches(record);
-    if (was === is) return false;
-    if (is) this.ids.splice(at, 0, id);
-    else this.ids.splice(at, 1);
-    return true;
+  update(changed, tasks) {
+    const come = [];
+    const gone = new Set();
+    for (const id of changed) {
+      const record = tasks.get(id);
+      const is = record !== undefined && this.matches(record);
+      if (is === this.has(id)) continue;
+      if (is) come.push(id);
+      else gone.add(id);
+    }
+    if (come.length + gone.size < MANY) {
+      for (const id of gone) this.ids.splice(place(this.ids, id), 1);
+      for (const id of come) this.ids.splice(place(this.ids, id), 0, id);
+    } else {
+      if (gone.size) this.ids = this.ids.filter((id) => !gone.has(id));
+      if (come.length) this.ids = merged(this.ids, come.sort());
+    }
+    return come.length + gone.size > 0;
+  }
+
+  /** The store has forgotten a task, to keep its size. @param {string} id */
+  miss(id) {
+    const after = `${id.slice(0, -4)}ffff`; // the server has no task between
+    if (after > this.floor && this.has(id)) this.floor = after;
   }
 }
 
+/** Two sorted arrays as one. @param {string[]} one @param {string[]} other */
+function merged(one, other) {
+  if (!one.length || one[one.length - 1] < other[0]) return one.concat(other);
+  if (other[other.length - 1] < one[0]) return other.concat(one); // a page of older ones
+  return one.concat(other).sort();
+}
+
 // A page that stays open for days forgets the oldest that have ended, as the server does.
-const MOST = 120_000;
-const LEFT = 100_000;
+const MOST = 151_000;
+export const LEFT = 150_000;
 
 /** Takes frames and pages of tasks, and tells the views. */
 export class Store {
@@ -65,6 +92,7 @@ export class Store {
     this._views = new Set();
     /** @type {Set<(frames: Frame[]) => void>} */
     this._listeners = new Set();
+    this._all = new View(() => true, () => {}); // prettier-ignore
     this._more = false; // the snapshot has further frames
   }
 
@@ -76,8 +104,7 @@ export class Store {
    */
   view(matches, onChange) {
     const view = new View(matches, onChange);
-    for (const record of this.tasks.values()) if (matches(record)) view.ids.push(record.id);
-    view.ids.sort();
+    view.ids = this._all.ids.filter((id) => matches(/** @type {any} */ (this.tasks.get(id))));
     this._views.add(view);
     return view;
   }
@@ -132,6 +159,7 @@ export class Store {
       if (record.finished_at) {
         this.tasks.delete(id);
         changed.add(id);
+        for (const view of this._views) view.miss(id);
       }
     }
   }
@@ -139,6 +167,7 @@ export class Store {
   /** Forget all tasks. */
   clear() {
     this.tasks.clear();
+    this._all.ids = [];
     for (const view of this._views) {
       view.ids = [];
       view.onChange(null, true);
@@ -172,11 +201,8 @@ export class Store {
   /** @param {Set<string>} changed */
   _tell(changed) {
     if (!changed.size) return;
-    for (const view of this._views) {
-      let moved = false;
-      for (const id of changed) if (view.update(id, this.tasks.get(id))) moved = true;
-      view.onChange(changed, moved);
-    }
+    this._all.update(changed, this.tasks);
+    for (const view of this._views) view.onChange(changed, view.update(changed, this.tasks));
   }
 }
 

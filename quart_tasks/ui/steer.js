@@ -1,0 +1,105 @@
+// How pointer and keys move through the timeline.
+
+/** @import {Bar} from "./lanes.js" */
+/** @import {Gantt} from "./gantt.js" */
+/** @import {TimeWindow} from "./timewindow.js" */
+
+/** @typedef {{mark: (bar: Bar | null, keyed?: boolean) => void, marked: () => Bar | null}} Marks */
+
+/**
+ * @param {HTMLCanvasElement} canvas
+ * @param {Gantt} gantt
+ * @param {TimeWindow} view
+ * @param {Marks} marks
+ */
+export function steer(canvas, gantt, view, marks) {
+  const perPixel = () => gantt.time(1) - gantt.time(0);
+  let [pressed, moved] = [NaN, 0];
+
+  canvas.addEventListener("wheel", (event) => {
+    event.preventDefault();
+    const lines = event.deltaMode ? 20 : 1;
+    const sideways = event.shiftKey ? event.deltaX || event.deltaY : event.deltaX;
+    if (Math.abs(sideways) > Math.abs(event.deltaY) || event.shiftKey)
+      view.move(sideways * lines * perPixel());
+    else view.zoom(1.0015 ** (event.deltaY * lines), gantt.time(event.offsetX));
+  }, { passive: false });
+  canvas.addEventListener("pointerdown", (event) => {
+    if (event.button) return;
+    [pressed, moved] = [event.offsetX, 0];
+    canvas.setPointerCapture(event.pointerId);
+  });
+  canvas.addEventListener("pointermove", (event) => {
+    if (Number.isNaN(pressed)) {
+      const found = gantt.at(event.offsetX, event.offsetY);
+      const bar = found && "bar" in found ? found.bar : null;
+      canvas.style.cursor = bar ? "pointer" : "grab";
+      marks.mark(bar);
+      return;
+    }
+    const by = event.offsetX - pressed;
+    moved += Math.abs(by);
+    if (moved < 4) return;
+    canvas.style.cursor = "grabbing";
+    view.move(-by * perPixel());
+    pressed = event.offsetX;
+  });
+  canvas.addEventListener("pointerup", (event) => {
+    const isClick = !Number.isNaN(pressed) && moved < 4;
+    pressed = NaN;
+    const found = isClick && gantt.at(event.offsetX, event.offsetY);
+    if (found && "bar" in found) location.hash = `#/tasks/${encodeURIComponent(found.bar.id)}`;
+  });
+  canvas.addEventListener("pointercancel", () => (pressed = NaN));
+  canvas.addEventListener("pointerleave", () => marks.mark(null));
+  canvas.addEventListener("blur", () => marks.mark(null));
+  canvas.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.altKey || event.metaKey) return;
+    const did = onKey(event, gantt, view, marks);
+    if (did) event.preventDefault();
+  });
+}
+
+/**
+ * @param {KeyboardEvent} event
+ * @param {Gantt} gantt
+ * @param {TimeWindow} view
+ * @param {Marks} marks
+ */
+function onKey({ key, shiftKey }, gantt, view, marks) {
+  const bar = marks.marked();
+  const way = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1 }[key];
+  if (key === "+" || key === "=") view.zoom(0.5);
+  else if (key === "-") view.zoom(2);
+  else if (key === " ") view.toggle();
+  else if (key === "End") view.follow();
+  else if (key === "Escape") marks.mark(null);
+  else if (key === "Enter" && bar) location.hash = `#/tasks/${encodeURIComponent(bar.id)}`;
+  else if (way && shiftKey) view.move((way * view.span) / 10);
+  else if (way) {
+    const next = neighbour(gantt, view, bar, way, key.startsWith("ArrowL") || key.endsWith("ght"));
+    if (next) {
+      view.show(next);
+      marks.mark(next, true);
+    }
+  } else return false;
+  return true;
+}
+
+/**
+ * The next bar in the lane, or the nearest of the next lane; at first the newest of all.
+ *
+ * @param {Gantt} gantt
+ * @param {TimeWindow} view
+ * @param {Bar | null} bar
+ * @param {number} way
+ * @param {boolean} inLane
+ */
+function neighbour(gantt, view, bar, way, inLane) {
+  const lanes = gantt.rows.flatMap((row) =>
+    "lane" in row && row.lane.bars.length ? [row.lane] : [],
+  );
+  const at = bar ? lanes.findIndex((lane) => lane.place(bar) >= 0) : -1;
+  if (!bar || at < 0) return lanes[0]?.near(view.to);
+  return inLane ? lanes[at].bars[lanes[at].place(bar) + way] : lanes[at + way]?.near(bar.start);
+}
