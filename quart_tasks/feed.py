@@ -7,7 +7,10 @@ next, neither it nor anything below it holds on to as much as a snapshot's 256 K
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import AsyncGenerator, Callable, Iterator
+from heapq import merge
+from itertools import chain, islice
 
 from .events import Event, in_frames
 from .record import Record
@@ -103,17 +106,20 @@ async def follow_task(
                 yield [bye(registry)]
                 return
             if batch is None:
-                batch = opening(registry, task, subscription)
-            ends = [number for number, event in enumerate(batch, 1) if event.last]
-            if ends:  # a slow reader may have a `deleted` waiting behind it
-                del batch[ends[0] :]
-            while batch:
-                part = batch[:SLICE]
-                del batch[:SLICE]
+                since, reason = subscription.position, subscription.lost
+                subscription.rejoin(registry.log.last)
+                events = opening(registry, task, since, reason)
+            else:
+                events = iter(batch)
+            del batch  # of which `events` lets go at its end
+            while part := list(islice(events, SLICE)):
+                ends = [number for number, event in enumerate(part, 1) if event.last]
+                if ends:  # a slow reader may have a `deleted` waiting behind it
+                    del part[ends[0] :]
                 yield part
                 del part
-            if ends:
-                return
+                if ends:
+                    return
     finally:
         registry.subscriptions.close(subscription)
 
@@ -124,15 +130,18 @@ def has_seen_the_end(registry: Registry, task: Task, after: str) -> bool:
     return position is not None and task.record.ended and position >= sequence(task.record)
 
 
-def opening(registry: Registry, task: Task, subscription: Subscription) -> list[Event]:
-    """The start of one task's stream: a snapshot, its outputs and log lines since the
+def opening(
+    registry: Registry, task: Task, since: int = 0, reason: str | None = "start"
+) -> Iterator[Event]:
+    """The start of one task's stream, as of now: a snapshot, its outputs and log lines since the
     reader's position, and its terminal state if it has ended. The snapshot's cursor is just
-    before what follows it."""
-    since, reason = subscription.position, subscription.lost
-    subscription.rejoin(registry.log.last)
-    kept = [*(task.outputs or ()), *(task.logs or ())]
-    following = sorted((event for event in kept if event.seq > since), key=lambda each: each.seq)
-    record = task.record
+    before what follows it.
+
+    Outputs may be many: they are taken from the task one after the other, as the reader reads.
+    """
+    outputs, record = task.outputs or [], task.record
+    first = bisect_right(outputs, since, key=_seq)
+    following = [event for event in task.logs or () if event.seq > since]
     if record.ended:
         following.append(
             Event(
@@ -140,9 +149,12 @@ def opening(registry: Registry, task: Task, subscription: Subscription) -> list[
                 record, last=True,
             )
         )  # fmt: skip
+    seqs = [event.seq for event in (*outputs[first : first + 1], *following[:1])]
+    seq = min(seqs) - 1 if seqs else registry.log.last
     data = {"tasks": [record], "reason": reason, "more": False}
-    seq = following[0].seq - 1 if following else registry.log.last
-    return [registry.log.moment("snapshot", data, seq), *following]
+    snapshot = registry.log.moment("snapshot", data, seq)
+    yielded = islice(outputs, first, len(outputs))  # a new attempt has a new list
+    return chain([snapshot], merge(yielded, following, key=_seq))
 
 
 def bye(registry: Registry) -> Event:
@@ -152,3 +164,7 @@ def bye(registry: Registry) -> Event:
 def sequence(record: Record) -> int:
     """The number in a record's cursor."""
     return int(record.cursor.rpartition("-")[2])
+
+
+def _seq(event: Event) -> int:
+    return event.seq

@@ -1,8 +1,9 @@
-"""A TCP proxy between a client and a server, which drops, delays and halves what passes."""
+"""A TCP proxy between a client and a server, which cuts, drops, delays and halves what passes."""
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from random import Random
@@ -13,6 +14,29 @@ EVENT_STREAM = b"accept: text/event-stream"
 FORBIDDEN = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
+class Faults:
+    """What goes wrong, and after how many bytes: at any of them, so that most frames that it hits
+    are halved. The same `seed` draws the same."""
+
+    CUT, CLOSE, SILENCE, DELAY = KINDS = "cut", "close", "silence", "delay"
+
+    def __init__(self, seed: int, distance: int = 20_000) -> None:
+        self.happened: Counter[str] = Counter()
+        self._random = Random(seed)
+        self._distance = distance  # bytes between two of them, on average and in each direction
+
+    def bytes_to_next(self) -> int:
+        return 1 + int(self._random.expovariate(1 / self._distance))
+
+    def next(self) -> str:
+        kind = self._random.choices(self.KINDS, [4, 2, 1, 4])[0]
+        self.happened[kind] += 1
+        return kind
+
+    def seconds(self) -> float:
+        return self._random.random() / 50
+
+
 class Proxy:
     """`async with proxy_to(url) as proxy:`, and clients are given `proxy.url`."""
 
@@ -20,18 +44,23 @@ class Proxy:
         self.host, self.port = host, port  # of the server, which may change
         self.url = ""
         self.connections = 0  # made so far
-        self.refused = self.held = self.cut_off = 0  # so far
+        self.refused = self.held = 0  # so far
         self.refuses = False  # new connections
         self.lost_answers = 0  # how many more requests end when their server answers
         self.blocks: bytes | None = None  # requests with this in their headers get a 403
-        self.holds: bytes | None = None  # and those with this no answer
-        self.random: Random | None = None  # for pieces that are small, late, and cut
+        self.holds: list[bytes] = []  # and those with one of these no answer
+        self.faults: Faults | None = None
         self._passages: dict[asyncio.Task[None], _Passage] = {}
 
     def cut(self) -> None:
         """Break all connections."""
         for passage in self._passages.values():
             passage.abort()
+
+    def silence(self) -> None:
+        """Let nothing pass any more, in either direction, on the connections that are there."""
+        for passage in self._passages.values():
+            passage.silence()
 
     def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -63,6 +92,9 @@ class _Passage:
         for writer in self._writers:
             writer.transport.abort()
 
+    def silence(self) -> None:
+        self._held = True
+
     async def run(self) -> None:
         try:
             reader, writer = await asyncio.open_connection(self._proxy.host, self._proxy.port)
@@ -83,23 +115,36 @@ class _Passage:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter,
         lets: Callable[[bytes], bool],
     ) -> None:  # fmt: skip
-        random = self._proxy.random
+        faults = self._proxy.faults
+        left = 0 if faults is None else faults.bytes_to_next()
         with suppress(OSError):
-            while data := await reader.read(64 * 1024 if random is None else 1000):
+            while data := await reader.read(64 * 1024):
                 if not lets(data):
                     return
-                if self._held:
-                    continue
-                if random is None:
-                    writer.write(data)
-                else:
-                    await asyncio.sleep(random.random() / 500)
-                    cuts = random.random() < 0.03
-                    writer.write(data[: len(data) // 2] if cuts else data)
-                    if cuts:
-                        self._proxy.cut_off += 1
+                while faults is not None and len(data) > left:
+                    await self._write(writer, data[:left])
+                    if not await self._lives_through(faults, writer):
                         return
-                await writer.drain()
+                    data, left = data[left:], faults.bytes_to_next()
+                left -= len(data)
+                await self._write(writer, data)
+
+    async def _write(self, writer: asyncio.StreamWriter, data: bytes) -> None:
+        if not self._held:
+            writer.write(data)
+            await writer.drain()
+
+    async def _lives_through(self, faults: Faults, writer: asyncio.StreamWriter) -> bool:
+        """Have the next fault; whether the connection goes on."""
+        kind = faults.next()
+        if kind == Faults.DELAY:
+            await asyncio.sleep(faults.seconds())
+        elif kind == Faults.SILENCE:  # both ways, as when packets are dropped
+            self.silence()
+        elif kind == Faults.CLOSE:
+            writer.close()
+            await writer.wait_closed()
+        return kind in (Faults.DELAY, Faults.SILENCE)
 
     def _lets_request(self, data: bytes) -> bool:
         proxy, data = self._proxy, data.lower()
@@ -108,7 +153,7 @@ class _Passage:
             proxy.refused += 1
             self._writers[0].write(FORBIDDEN)
             return False
-        if proxy.holds is not None and proxy.holds in data:
+        if any(each in data for each in proxy.holds):
             proxy.held += 1
             self._held = True
         return True

@@ -5,7 +5,6 @@ import gc
 import json
 import logging
 import math
-import random
 import subprocess
 import sys
 import threading
@@ -36,7 +35,7 @@ from quart_tasks import (
     UnknownTask,
     progress,
 )
-from quart_tasks.client import Refused, TaskHandle, TasksClient, Unreachable, connection, streams
+from quart_tasks.client import Refused, TaskHandle, TasksClient, Unreachable, connection, transport
 from quart_tasks.client import sync as blocking
 from quart_tasks.client.messages import retry_after
 from quart_tasks.server import serve
@@ -161,6 +160,14 @@ async def until_running(handle: TaskHandle) -> None:
     async for event in handle.events():
         if event.type == "progress" or handle.progress is not None:
             return
+
+
+async def kinds_of(handle: TaskHandle) -> list[str]:
+    """The types of a task's events; of a change the new state."""
+    return [
+        event.data["state"] if event.type == "state" else event.type
+        async for event in handle.events()
+    ]
 
 
 # -- submitting and waiting ----------------------------------------------------------------
@@ -721,33 +728,19 @@ async def test_events_go_on_after_a_cut_without_a_gap(proxy: Proxy) -> None:
         assert cursors == sorted(cursors)
 
 
-@pytest.mark.parametrize(
-    "seed", [0, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(1, 10))]
-)
-async def test_a_bad_network_loses_nothing_and_doubles_nothing(proxy: Proxy, seed: int) -> None:
-    async with TasksClient(proxy.url) as client:
-        proxy.random = random.Random(seed)
-        values = [value async for value in client.map("echo", range(300))]
-        assert values == list(range(300))
-        assert (await client.stats())["names"]["echo"]["succeeded"] == 300
-        handle = await client.submit("counts", 200)
-        assert outputs([event async for event in handle.events()]) == list(range(200))
-        assert await handle == list(range(200))
-        assert proxy.cut_off > 0
-
-
 async def test_handles_share_one_socket(proxy: Proxy) -> None:
     async with TasksClient(proxy.url) as client:
         handles = await client.submit_many("gated", [["a"]] * 200)
-        before = proxy.connections
         waiting = [asyncio.create_task(handle.result()) for handle in handles]
-        await until_running(handles[-1])
-        while client._watcher._checks:
-            await asyncio.wait(client._watcher._checks)
+        streams = [asyncio.create_task(kinds_of(handle)) for handle in handles]
+        await asyncio.gather(*map(until_running, handles))
+        assert (await client.stats())["streams"] == 1
         open_gate("a")
         assert await asyncio.gather(*waiting) == ["a"] * 200
-        # One socket, one stream above, and the first looks, which are made 20 at once.
-        assert proxy.connections - before <= 2 + 20
+        for kinds in await asyncio.gather(*streams):
+            assert kinds[0] == "snapshot"
+            assert kinds[-1] == "succeeded"
+        assert proxy.connections <= 2  # the socket, and one for requests
 
 
 async def test_very_many_handles_are_watched_as_all(
@@ -787,11 +780,13 @@ async def test_without_websockets_there_are_sse_and_polling(proxy: Proxy) -> Non
         assert 1 <= proxy.refused <= 2
 
 
+@pytest.mark.parametrize("swallows", [False, True])
 async def test_where_streams_are_held_back_events_are_polled(
-    proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+    proxy: Proxy, monkeypatch: pytest.MonkeyPatch, swallows: bool
 ) -> None:
-    monkeypatch.setattr(streams, "FIRST_SECONDS", 0.1)
-    proxy.blocks, proxy.holds = WEBSOCKET, EVENT_STREAM
+    monkeypatch.setattr(transport, "FIRST_SECONDS", 0.1)
+    proxy.blocks = None if swallows else WEBSOCKET
+    proxy.holds = [EVENT_STREAM, *([WEBSOCKET] if swallows else [])]
     async with TasksClient(proxy.url) as client:
         handle = await client.submit("gated", "a")
         kinds = []
@@ -805,7 +800,8 @@ async def test_where_streams_are_held_back_events_are_polled(
         assert lines == ["at 0", "at 1", "at 2"]
         with pytest.raises(Unreachable, match="no stream"):
             [event async for event in client.events()]
-        assert (proxy.refused, proxy.held) == (1, 1)
+        # One that is held back may be chance.
+        assert (proxy.refused, proxy.held) == ((0, 4) if swallows else (1, 2))
 
 
 # -- blocking calls ------------------------------------------------------------------------

@@ -3,46 +3,44 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import msgspec
 
-from ..exceptions import TaskNotFound
-from ..record import Progress
+from ..exceptions import QuartTasksError
 from .errors import TOO_LARGE, Refused
-from .messages import (
-    Message,
-    Records,
-    decode_message,
-    decode_progress,
-    decode_record,
-    decode_records,
-    error_of,
-)
+from .messages import Message, decode_message, decode_records, error_of, passes
 from .transport import Lost
 
 if TYPE_CHECKING:
     from .watcher import Watcher
 
 MOST_IDS = 5_000  # more are watched as all; a server takes 10,000
+TOGETHER = 25  # ids whose history is asked for in one message: each takes 40 bytes
+MOST_OVER = 100  # ids of ended tasks, about which nothing comes, that stay subscribed
 
 
 class Connection:
     """One connection of a watcher, from its first subscription on."""
 
     def __init__(
-        self, watcher: Watcher, socket: aiohttp.ClientWebSocketResponse, renew: Any
+        self, watcher: Watcher, socket: aiohttp.ClientWebSocketResponse, renew: Callable[[], None]
     ) -> None:
         self._watcher, self._socket, self._renew = watcher, socket, renew
         self._ids: set[str] = set()
         self._names: set[str] = set()
         self._all = False
         self._sent: set[int] = set()  # commands
-        self._acks: dict[int, set[str]] = {}  # ids whose subscription was asked for by a `ref`
-        self._begun = False
-        self._snapshot: set[str] = set()
+        self._resumes: int | None = None  # the `ref` of the subscription after the last cursor
+        self._resumed = asyncio.Event()  # or there is nothing to go on with
+        self._asked: deque[tuple[int, list[str]]] = deque()  # whose history, with the `ref`
+        self._in_history = False  # nothing else comes between its frames and its answer
+        self._alone: set[str] = set()  # those of a question that was refused
 
     async def serve(self) -> None:
         """Raises Lost when it breaks, or what the server refuses it with."""
@@ -57,60 +55,84 @@ class Connection:
             with suppress(asyncio.CancelledError, aiohttp.ClientError, OSError):
                 await writing
         if self._socket.close_code == aiohttp.WSCloseCode.MESSAGE_TOO_BIG:
-            self._watcher.refuse(
-                Refused("A message is larger than the server's TASKS_MAX_BODY_SIZE.", TOO_LARGE)
-            )
+            message = "A message is larger than the server's TASKS_MAX_BODY_SIZE."
+            self._read_too_large(Refused(message, TOO_LARGE))
         raise Lost("the connection broke")
 
     # -- writing ---------------------------------------------------------------------------
 
     async def _write(self) -> None:
         watcher = self._watcher
+        if (resuming := self._resume()) is not None:
+            await self._send([resuming])
+            await self._resumed.wait()  # by itself: it may be too large, which says no `ref`
         while True:
             watcher.changed.clear()
-            for change in self._due():
-                await self._socket.send_str(msgspec.json.encode(change).decode())
+            await self._send(self._due())
             for ref, (command, _) in list(watcher.commands.items()):
                 if ref not in self._sent:
                     self._sent.add(ref)
                     await self._socket.send_str(command.decode())
             await watcher.changed.wait()
 
-    def _due(self) -> list[dict[str, Any]]:
-        """The commands that make the subscription what is wanted now."""
-        watches = self._watcher.watches
-        names = set(self._watcher.names)
-        ids = {id for id, watch in watches.items() if not watch.covered}
-        due: list[dict[str, Any]] = []
-        if len(ids) > MOST_IDS and not self._all:
-            self._all = True
-            due.append(self._subscribe(ids - self._ids, all=True))
-            self._ids = ids
-        elif self._all:
-            self._watcher.check(ids - self._ids)  # their subscription is older than they are
-            self._ids = ids
-        new, old = ids - self._ids, self._ids - ids
-        new_names, old_names = names - self._names, self._names - names
-        if new or new_names:
-            due.append(self._subscribe(new, ids=sorted(new), names=sorted(new_names)))
-        if old or old_names:
-            due.append(
-                {
-                    "type": "unsubscribe", "ref": next(self._watcher.refs), "ids": sorted(old),
-                    "names": sorted(old_names),
-                }
-            )  # fmt: skip
-        self._ids, self._names = ids, names
-        return due
+    async def _send(self, messages: Iterable[dict[str, Any]]) -> None:
+        for message in messages:
+            await self._socket.send_str(msgspec.json.encode(message).decode())
 
-    def _subscribe(self, new: set[str], **what: Any) -> dict[str, Any]:
+    def _resume(self) -> dict[str, Any] | None:
+        """The command to go on after the last cursor, with all that is known up to there."""
+        watcher = self._watcher
+        watcher.over.clear()
+        watcher.left.clear()
+        # What was asked for on the last connection, and has not come.
+        watcher.fresh.update(id for id, watch in watcher.watches.items() if watch.lacks_history)
+        known = {id for id, watch in watcher.watches.items() if watch.joined and not watch.covered}
+        if watcher.cursor is None or not (known or watcher.names):
+            watcher.cursor = None
+            return None
+        self._resumes = next(watcher.refs)
+        command = {"type": "subscribe", "ref": self._resumes, "after": watcher.cursor}
+        if len(known) > MOST_IDS:
+            self._all = True
+            return command | {"all": True}
+        self._ids, self._names = known, set(watcher.names)
+        return command | {"ids": list(known), "names": list(self._names)}
+
+    def _due(self) -> Iterator[dict[str, Any]]:
+        """The commands that make the subscription what is wanted now."""
+        watcher = self._watcher
+        names = set(watcher.names)
+        yield from self._change("subscribe", names=list(names - self._names))
+        yield from self._change("unsubscribe", names=list(self._names - names))
+        self._names = names
+        if not self._all and len(self._ids) + len(watcher.fresh) > MOST_IDS:
+            self._all = True
+            yield from self._change("subscribe", all=True)
+        while self._alone:
+            yield self._ask([self._alone.pop()])
+        while watcher.fresh:
+            ids = list(islice(watcher.fresh, TOGETHER))
+            watcher.fresh.difference_update(ids)
+            yield self._ask(ids)
+        if len(watcher.over) > MOST_OVER:
+            watcher.left |= watcher.over
+            watcher.over.clear()
+        watcher.left &= self._ids
+        while watcher.left:
+            ids = list(islice(watcher.left, TOGETHER))
+            watcher.left.difference_update(ids)
+            self._ids.difference_update(ids)
+            yield from self._change("unsubscribe", ids=ids)
+
+    def _ask(self, ids: list[str]) -> dict[str, Any]:
+        self._ids.update(ids)
         ref = next(self._watcher.refs)
-        self._acks[ref] = new
-        command = {"type": "subscribe", "ref": ref, **what}
-        if not self._begun and self._watcher.cursor is not None:
-            command["after"] = self._watcher.cursor
-        self._begun = True
-        return command
+        self._asked.append((ref, ids))
+        return {"type": "subscribe", "ref": ref, "ids": ids, "history": True}
+
+    def _change(self, type: str, **what: Any) -> Iterator[dict[str, Any]]:
+        if any(what.values()):
+            yield {"type": type, "ref": next(self._watcher.refs), **what}
 
     # -- reading ---------------------------------------------------------------------------
 
@@ -119,20 +141,19 @@ class Connection:
         if message.type == "bye":
             return
         if message.ref is not None or message.type == "error":
+            self._in_history = False
             self._read_answer(message)
-        elif message.type == "state":
-            watcher.take(decode_record(message.data))
-        elif message.type == "progress":
-            progress = decode_progress(message.data)
-            watch = watcher.watches.get(message.task_id or "")
-            for handle in watch.handles if watch is not None else ():
-                handle.take_progress(Progress(progress.current, progress.total, progress.message))
-        elif message.type == "snapshot":
-            self._read_snapshot(decode_records(message.data))
-        elif message.type == "deleted" and message.task_id in watcher.watches:
-            error = TaskNotFound(f"Task {message.task_id} was deleted.")
-            watcher.watches[message.task_id].fail(error)
-        watcher.cursor = message.cursor or watcher.cursor
+        elif self._in_history or (message.type == "snapshot" and message.task_id is not None):
+            # Its cursor says nothing of other tasks: their earlier events may be still to come.
+            self._in_history = True
+            watcher.take_history(message)
+        elif message.type == "snapshot":  # the last cursor means nothing any more
+            if not decode_records(message.data).more:
+                watcher.lose()
+                watcher.cursor = message.cursor
+        else:
+            watcher.take(message)
+            watcher.cursor = message.cursor
         self._renew()
 
     def _read_answer(self, message: Message) -> None:
@@ -143,20 +164,38 @@ class Connection:
                 command[1].set_result(message)
         elif message.type == "error":
             error = error_of(message.data)
-            if not isinstance(error, Refused) or error.status != TOO_LARGE:
+            if isinstance(error, Refused) and error.status == TOO_LARGE:
+                self._read_too_large(error)
+            elif self._asked and self._asked[0][0] == message.ref and not passes(error):
+                self._read_refusal(error)
+            else:
                 raise error
-            watcher.refuse(error)  # it was not read so far as to its `ref`
-        elif (new := self._acks.pop(message.ref, None)) is not None:
-            watcher.cursor = watcher.cursor or decode_records(message.data).cursor
-            watcher.check(new)
+        else:
+            cursor = decode_records(message.data).cursor
+            watcher.cursor = watcher.cursor or cursor
+            if message.ref == self._resumes:
+                self._resumed.set()
+            elif self._asked and self._asked[0][0] == message.ref:
+                _, ids = self._asked.popleft()
+                watcher.learn(ids, cursor)
+                if self._all:
+                    watcher.left.update(ids)  # they are among all
 
-    def _read_snapshot(self, records: Records) -> None:
-        for record in records.tasks:
-            self._snapshot.add(record.id)
-            self._watcher.take(record)
-        if not records.more:
-            # A covered task that is not in it is known to nobody: a server without a journal.
-            watches = self._watcher.watches.items()
-            missing = {id for id, watch in watches if watch.covered} - self._snapshot
-            self._watcher.check(missing)
-            self._snapshot.clear()
+    def _read_refusal(self, error: QuartTasksError) -> None:
+        """One of these may not be watched: ask for each by itself, to know which."""
+        _, ids = self._asked.popleft()
+        self._ids.difference_update(ids)
+        if len(ids) == 1:
+            self._watcher.fail(ids[0], error)
+        else:
+            self._alone.update(ids)
+            self._watcher.changed.set()
+
+    def _read_too_large(self, error: Refused) -> None:
+        """A message was not read so far as to its `ref`: a submission, or that with all ids."""
+        if self._resumes is None or self._resumed.is_set():
+            self._watcher.refuse(error)
+            return
+        self._ids, self._names, self._all = set(), set(), False
+        self._watcher.lose()
+        self._resumed.set()

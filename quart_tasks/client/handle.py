@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Generator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Generator
+from contextlib import aclosing, suppress
 from typing import Any
 
 import msgspec
@@ -14,14 +14,19 @@ from ..events import TaskEvent
 from ..exceptions import TaskCancelled, failure
 from ..record import Progress, Record, State
 from .messages import (
+    Message,
     decode_detail,
     decode_progress,
     decode_record,
     decode_records,
+    is_newer,
 )
 from .streams import follow_task
-from .transport import Transport, part
+from .tap import Behind, Tap
+from .transport import Blocked, Transport, part
 from .watcher import Watcher
+
+Accepted = tuple[str, int, dict[str, str]]  # body, status, headers
 
 
 class TaskHandle:
@@ -130,15 +135,29 @@ class TaskHandle:
         self.take(decode_detail(answer.data))
         return self._record
 
-    async def events(self, after: str | None = None) -> AsyncIterator[TaskEvent]:
+    async def events(self, after: str | None = None) -> AsyncGenerator[TaskEvent, None]:
         """What happens to the task, to its terminal `state`; `after` a cursor, to go on.
 
         Goes on by itself, without a gap, when the connection breaks or the server restarts.
         Where a proxy lets neither a WebSocket nor Server-Sent Events through, it polls, and there
         are no `output` events.
         """
+        async with aclosing(self._messages(after)) as messages:
+            async for message in messages:
+                yield message.event()
+
+    async def _messages(self, after: str | None) -> AsyncGenerator[Message, None]:
+        tap = Tap()
+        tap.position = after
+        if after is None and self._transport.way == 0:
+            with suppress(Blocked, Behind):  # then a stream of its own goes on where that ended
+                async with aclosing(self._watcher.messages(self, tap)) as messages:
+                    async for message in messages:
+                        yield message
+                return
         path = f"/{part(self.id)}/events"
-        async with aclosing(follow_task(self._transport, path, after)) as messages:
+        stream = follow_task(self._transport, path, tap.position, tap.output)
+        async with aclosing(stream) as messages:
             async for message in messages:
                 if message.type == "state":
                     self.take(decode_record(message.data))
@@ -148,21 +167,29 @@ class TaskHandle:
                 elif message.type == "progress":
                     data = decode_progress(message.data)
                     self.take_progress(Progress(data.current, data.total, data.message))
-                yield message.event()
+                yield message
+
+    def accepted(self) -> Accepted:
+        """The answer of a route that has submitted this task, for Quart and Flask to return: 202
+        with `Location` (on the task's server), `Retry-After` and the record."""
+        headers = {
+            "Content-Type": "application/json",
+            "Cache-Control": "no-cache",
+            "Location": str(self._transport.address(f"/{part(self.id)}")),
+            "Retry-After": "1",
+        }
+        return msgspec.json.encode(self._record).decode(), 202, headers
 
     # -- for the watcher -------------------------------------------------------------------
 
     def take(self, record: Record) -> None:
         """Know a record, if it is no older than what is known."""
-        if not (self._record.ended and not record.ended) and not _is_older(record, self._record):
+        known = self._record
+        if known.ended and not record.ended:
+            return
+        if record.cursor == known.cursor or is_newer(record.cursor, known.cursor):
             self._record = record
 
     def take_progress(self, progress: Progress) -> None:
         if not self._record.ended:
             self._record = msgspec.structs.replace(self._record, progress=progress)
-
-
-def _is_older(one: Record, other: Record) -> bool:
-    epoch, _, number = one.cursor.rpartition("-")
-    other_epoch, _, other_number = other.cursor.rpartition("-")
-    return epoch == other_epoch and int(number or 0) < int(other_number or 0)

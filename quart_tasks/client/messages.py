@@ -15,7 +15,7 @@ from .. import exceptions
 from ..encoding import encode
 from ..events import ProgressData, TaskEvent
 from ..exceptions import InvalidArguments, QuartTasksError, QueueFull
-from ..record import Detail, Record
+from ..record import ENDED, Detail, Record
 from .errors import Refused
 
 PROBLEM = "urn:quart-tasks:"
@@ -69,6 +69,40 @@ decode_detail = msgspec.json.Decoder(Detail).decode
 decode_records = msgspec.json.Decoder(Records).decode
 decode_progress = msgspec.json.Decoder(ProgressData).decode
 decode_problem = msgspec.json.Decoder(Problem).decode
+
+
+class _Output(msgspec.Struct, frozen=True):
+    index: int
+    attempt: int
+
+
+class _State(msgspec.Struct, frozen=True):
+    state: str
+
+
+_decode_output = msgspec.json.Decoder(_Output).decode
+_decode_state = msgspec.json.Decoder(_State).decode
+
+
+def output_number(message: Message) -> tuple[int, int]:
+    output = _decode_output(message.data)
+    return output.attempt, output.index
+
+
+def is_last(message: Message) -> bool:
+    """Whether nothing follows about its task."""
+    if message.type != "state":
+        return message.type == "deleted"
+    return _decode_state(message.data).state in ENDED
+
+
+def is_newer(cursor: str | None, than: str | None) -> bool:
+    """Whether it is of another start of the server, or comes later."""
+    if cursor is None or than is None:
+        return cursor is not None
+    epoch, _, number = cursor.rpartition("-")
+    other_epoch, _, other_number = than.rpartition("-")
+    return epoch != other_epoch or int(number or 0) > int(other_number or 0)
 
 
 def new_key() -> str:

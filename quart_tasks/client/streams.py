@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from typing import Any, TypeVar
+from typing import Any
 
 import aiohttp
 import msgspec
 
 from ..exceptions import QuartTasksError
-from ..record import ENDED, Detail, Record
+from ..record import Detail, Record
 from .errors import Unreachable
 from .messages import (
     Message,
     decode_detail,
     decode_message,
     error_of,
+    is_last,
+    output_number,
     passes,
     retry_after,
 )
 from .transport import Blocked, Lost, Transport, lost
 
-FIRST_SECONDS = 10.0  # a stream that is silent for so long at its start is held back on the way
-POLL_SECONDS = 20.0
+POLL_SECONDS = 10.0
 
-T = TypeVar("T")
 Query = list[tuple[str, str]]
 Messages = AsyncGenerator[Message, None]
 
@@ -40,19 +39,21 @@ class _Passing(Exception):
 
 
 async def follow_task(
-    transport: Transport, path: str, after: str | None = None
+    transport: Transport, path: str, after: str | None = None, output: tuple[int, int] = (-1, -1)
 ) -> AsyncGenerator[Message, None]:
-    """The frames of a task's stream, to its terminal `state`. Raises as `follow` does."""
-    output = (-1, -1)
+    """The frames of a task's stream, to its terminal `state`. Raises as `follow` does.
+
+    `output`: attempt and index of the last that the reader has.
+    """
     async with aclosing(follow(transport, path, after)) as messages:
         async for message in messages:
             if message.type == "output":
                 # Another start of the server sends a task's outputs again, from the first on.
-                if (number := _number(message)) <= output:
+                if (number := output_number(message)) <= output:
                     continue
                 output = number
             yield message
-            if _is_last(message):
+            if is_last(message):
                 return
 
 
@@ -89,30 +90,6 @@ async def follow(
         await patience.pause(error, pause)
 
 
-class _Output(msgspec.Struct, frozen=True):
-    index: int
-    attempt: int
-
-
-class _State(msgspec.Struct, frozen=True):
-    state: str
-
-
-_decode_output = msgspec.json.Decoder(_Output).decode
-_decode_state = msgspec.json.Decoder(_State).decode
-
-
-def _number(message: Message) -> tuple[int, int]:
-    output = _decode_output(message.data)
-    return output.attempt, output.index
-
-
-def _is_last(message: Message) -> bool:
-    if message.type != "state":
-        return message.type == "deleted"
-    return _decode_state(message.data).state in ENDED
-
-
 def refusal(data: bytes | msgspec.Raw, status: int = 0, seconds: float = 0.0) -> Exception:
     error = error_of(data, status)
     return _Passing(error, seconds) if passes(error) else error
@@ -134,7 +111,7 @@ async def _by_websocket(
 
 
 async def _by_sse(transport: Transport, path: str, query: Query, after: str | None) -> Messages:
-    async with await _begun(transport.stream(path, _with(query, after))) as response:
+    async with await transport.stream(path, _with(query, after)) as response:
         if response.status == 204:
             return
         if response.status != 200:
@@ -142,7 +119,8 @@ async def _by_sse(transport: Transport, path: str, query: Query, after: str | No
             raise refusal(await response.read(), response.status, seconds)
         if response.content_type != "text/event-stream":
             raise Blocked
-        buffer = bytearray(await _begun(_read(response)))
+        buffer = bytearray(await transport.first(_read(response)))
+        transport.begun()
         while True:
             while (end := buffer.find(b"\n\n")) >= 0:
                 event = bytes(buffer[:end])
@@ -151,14 +129,6 @@ async def _by_sse(transport: Transport, path: str, query: Query, after: str | No
                     if line.startswith(b"data: "):
                         yield decode_message(line[6:])
             buffer += await _read(response)
-
-
-async def _begun(step: Coroutine[Any, Any, T]) -> T:
-    try:
-        async with asyncio.timeout(FIRST_SECONDS):
-            return await step
-    except TimeoutError:
-        raise Blocked from None
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:

@@ -14,7 +14,7 @@ import asyncio
 import os
 import threading
 import weakref
-from collections.abc import Coroutine, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Generator, Iterable, Sequence
 from concurrent.futures import CancelledError
 from datetime import datetime
 from itertools import islice
@@ -27,6 +27,7 @@ from . import handle as asynchronous
 from . import tasks
 from .errors import Refused, Unreachable
 from .messages import options_of
+from .transport import OnPause
 
 __all__ = ["Refused", "TaskEvent", "TaskHandle", "TasksClient", "Unreachable"]
 
@@ -184,9 +185,14 @@ class TaskHandle:
         """Ask for the record, the whole of it. Raises TaskNotFound."""
         return self._worker.run(self._handle.refresh())
 
-    def events(self, after: str | None = None) -> Iterator[TaskEvent]:
+    def events(self, after: str | None = None) -> Generator[TaskEvent, None, None]:
         """What happens to the task, to its terminal `state`; `after` a cursor, to go on."""
         return _iterate(self._connected, self._worker, self._handle.events(after))
+
+    def accepted(self) -> asynchronous.Accepted:
+        """The answer of a route that has submitted this task, for Flask to return: 202 with
+        `Location` (on the task's server), `Retry-After` and the record."""
+        return self._handle.accepted()
 
 
 class Submitter:
@@ -226,7 +232,7 @@ class Submitter:
         handles = worker.run(self._submitter(worker).submit_many(name, calls))
         return [TaskHandle(self._connected, worker, each) for each in handles]
 
-    def map(self, name: str, items: Iterable[Any], /) -> Iterator[Any]:
+    def map(self, name: str, items: Iterable[Any], /) -> Generator[Any, None, None]:
         """Run a task for each item, its one argument; the results in the items' order.
 
         At most 100 tasks are unfinished at once. The first that fails ends the iteration with
@@ -253,15 +259,20 @@ class Submitter:
 class TasksClient(Submitter):
     """The tasks of the server at `url`, its root, with blocking calls.
 
-    The arguments are those of `quart_tasks.client.TasksClient`. Made once for a program, it needs
-    no `with`: it is closed at the exit. On a running event loop its calls raise RuntimeError.
+    The arguments are those of `quart_tasks.client.TasksClient`; `on_pause` is called in a thread
+    of the client's. Made once for a program, it needs no `with`: it is closed at the exit. On a
+    running event loop its calls raise RuntimeError.
     """
 
     def __init__(
         self, url: str, *, prefix: str = "/tasks", token: str | None = None,
-        timeout: float = 30.0, patience: float = 60.0,
+        timeout: float = 30.0, patience: float = 60.0, connect_timeout: float | None = None,
+        on_pause: OnPause | None = None,
     ) -> None:  # fmt: skip
-        arguments = {"prefix": prefix, "token": token, "timeout": timeout, "patience": patience}
+        arguments = {
+            "prefix": prefix, "token": token, "timeout": timeout, "patience": patience,
+            "connect_timeout": connect_timeout, "on_pause": on_pause,
+        }  # fmt: skip
         super().__init__(_Connected(url, arguments), {})
 
     def __repr__(self) -> str:
@@ -316,7 +327,7 @@ class TasksClient(Submitter):
 
     def events(
         self, *, ids: Iterable[str] = (), names: Iterable[str] = (), after: str | None = None
-    ) -> Iterator[TaskEvent]:
+    ) -> Generator[TaskEvent, None, None]:
         """What happens to all tasks, or to those with these ids or names, without an end."""
         worker = self._connected.worker()
         events = worker.client.events(ids=ids, names=names, after=after)
@@ -327,7 +338,9 @@ async def _begin(submitter: tasks.Submitter, name: str) -> tasks.Flight:
     return tasks.Flight(submitter, name)
 
 
-def _iterate(connected: _Connected, worker: _Worker, events: Any) -> Iterator[TaskEvent]:
+def _iterate(
+    connected: _Connected, worker: _Worker, events: AsyncGenerator[TaskEvent, None]
+) -> Generator[TaskEvent, None, None]:
     async def step() -> TaskEvent | None:
         return await anext(events, None)
 

@@ -27,7 +27,7 @@ from .messages import (
     submission,
 )
 from .streams import follow
-from .transport import Blocked, Transport, part
+from .transport import Blocked, OnPause, Transport, part
 from .watcher import Watcher
 
 IN_FLIGHT = 100  # tasks that `map` keeps unfinished at once
@@ -188,16 +188,19 @@ class TasksClient(Submitter):
 
     `prefix`: its TASKS_URL_PREFIX; `token`: its TASKS_TOKEN; `timeout`: seconds that one answer
     may take; `patience`: seconds for which to try again while the server cannot be reached, is
-    full or restarts, in requests, waits and streams alike, before that is an error.
+    full or restarts, in requests, waits and streams alike, before that is an error. Of a request,
+    `connect_timeout` seconds may go into its connection; `on_pause` is called with an exception
+    that says why, each time before something is tried again.
 
     Belongs to the event loop that it is first used on. Raises ValueError for what is no URL.
     """
 
     def __init__(
         self, url: str, *, prefix: str = "/tasks", token: str | None = None,
-        timeout: float = 30.0, patience: float = 60.0,
+        timeout: float = 30.0, patience: float = 60.0, connect_timeout: float | None = None,
+        on_pause: OnPause | None = None,
     ) -> None:  # fmt: skip
-        transport = Transport(url, prefix, token, timeout, patience)
+        transport = Transport(url, prefix, token, timeout, patience, connect_timeout, on_pause)
         super().__init__(transport, Watcher(transport), {})
 
     def __repr__(self) -> str:
@@ -260,7 +263,7 @@ class TasksClient(Submitter):
 
     async def events(
         self, *, ids: Iterable[str] = (), names: Iterable[str] = (), after: str | None = None
-    ) -> AsyncIterator[TaskEvent]:
+    ) -> AsyncGenerator[TaskEvent, None]:
         """What happens to all tasks, or to those with these ids or names, without an end; `after`
         a cursor, to go on. A broken connection is made again, without a gap."""
         query = [*(("id", id) for id in ids), *(("name", name) for name in names)]

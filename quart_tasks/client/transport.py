@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import aiohttp
@@ -19,8 +20,13 @@ from ..retry import RetryPolicy
 from .errors import Refused, Unreachable
 from .messages import error_of, passes, retry_after
 
+T = TypeVar("T")
+OnPause = Callable[[Exception], None]
+
 BACKOFF = RetryPolicy(delay=0.1, factor=2.0, max_delay=5.0)
+FIRST_SECONDS = 10.0  # a stream that is silent for so long at its start may be held back
 PING_SECONDS = 20.0
+CLOSE_SECONDS = 2.0  # for the other side to answer the close
 SILENT_SECONDS = 45.0  # three of the server's heartbeats
 
 
@@ -43,10 +49,11 @@ class Blocked(Exception):
 
 
 class Patience:
-    """The pauses between attempts, for at most `seconds` from the first that failed."""
+    """The pauses between attempts, for at most `seconds` from the first that failed. `on_pause` is
+    told why, before each."""
 
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
+    def __init__(self, seconds: float, on_pause: OnPause | None = None) -> None:
+        self._seconds, self._on_pause = seconds, on_pause
         self.renew()
 
     def renew(self) -> None:
@@ -62,6 +69,8 @@ class Patience:
         self._end = self._end or now + self._seconds
         if now + pause >= self._end:
             raise error
+        if self._on_pause is not None:
+            self._on_pause(error)
         await asyncio.sleep(pause)
 
 
@@ -69,20 +78,23 @@ class Transport:
     """One server: its address, its token, and the session of all connections to it."""
 
     def __init__(
-        self, url: str, prefix: str, token: str | None, timeout: float, patience: float
-    ) -> None:
+        self, url: str, prefix: str, token: str | None, timeout: float, patience: float,
+        connect_timeout: float | None = None, on_pause: OnPause | None = None,
+    ) -> None:  # fmt: skip
         root = URL(url)
         if root.scheme not in ("http", "https") or not root.host:
             raise ValueError(f"{url!r} is no server's root: give one as in http://127.0.0.1:8000")
         self.url = url.rstrip("/")
         self._base = f"{self.url}{prefix.rstrip('/')}"
         self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-        self._timeout, self._patience = timeout, patience
+        self._timeout, self._connect_timeout = timeout, connect_timeout
+        self._patience, self._on_pause = patience, on_pause
         self.way = 0  # of streams: which of those in `streams.py` gets through
+        self._held = 0  # streams, one after the other, that did not begin
         self._session: aiohttp.ClientSession | None = None
 
     def patience(self) -> Patience:
-        return Patience(self._patience)
+        return Patience(self._patience, self._on_pause)
 
     @property
     def session(self) -> aiohttp.ClientSession:
@@ -147,7 +159,10 @@ class Transport:
         try:
             async with self.session.request(
                 method, self.address(path, query), data=body, headers={**sent, **(headers or {})},
-                timeout=aiohttp.ClientTimeout(total=self._timeout + wait), allow_redirects=False,
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(
+                    total=self._timeout + wait, sock_connect=self._connect_timeout
+                ),
             ) as response:  # fmt: skip
                 data = await response.read()
         except (aiohttp.ClientError, OSError) as error:
@@ -155,38 +170,64 @@ class Transport:
         return Answer(response.status, response.headers, data)
 
     async def websocket(self, path: str, query: Any = ()) -> aiohttp.ClientWebSocketResponse:
-        """Raises Lost, or Blocked where the answer is no WebSocket."""
+        """Raises Lost, or Blocked where the answer is no WebSocket, or none comes."""
+        connecting = self.session.ws_connect(
+            self.address(path, query), heartbeat=PING_SECONDS,
+            timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_SECONDS),
+        )  # fmt: skip
         try:
-            async with asyncio.timeout(self._timeout):
-                return await self.session.ws_connect(
-                    self.address(path, query), heartbeat=PING_SECONDS
-                )
+            socket = await self.first(connecting)
         except aiohttp.WSServerHandshakeError as error:
             if error.status in (502, 503, 504):
                 raise Lost(f"the answer is {error.status}") from None
             raise Blocked from None
-        except (aiohttp.ClientError, OSError) as error:
-            raise lost(error) from None
+        self.begun()
+        return socket
 
     async def stream(self, path: str, query: Any) -> aiohttp.ClientResponse:
-        """An event stream, read as it comes. Raises Lost."""
-        headers = {"Accept": "text/event-stream"}
+        """An event stream, whose head has come. Raises Lost, or Blocked where none comes."""
         timeout = aiohttp.ClientTimeout(
             total=None, sock_connect=self._timeout, sock_read=SILENT_SECONDS
         )
-        try:
-            return await self.session.get(
-                self.address(path, query), headers=headers, timeout=timeout, allow_redirects=False
+        return await self.first(
+            self.session.get(
+                self.address(path, query), headers={"Accept": "text/event-stream"},
+                timeout=timeout, allow_redirects=False,
             )
+        )  # fmt: skip
+
+    async def first(self, step: Awaitable[T]) -> T:
+        """What a stream begins with. Raises Lost, or Blocked where only streams do not begin."""
+        try:
+            async with asyncio.timeout(min(self._timeout, FIRST_SECONDS)):
+                return await step
+        except aiohttp.WSServerHandshakeError:
+            raise
         except (aiohttp.ClientError, OSError) as error:
-            raise lost(error) from None
+            raise await self._held_back(lost(error)) from None
+
+    def begun(self) -> None:
+        """A stream gets through."""
+        self._held = 0
+
+    async def _held_back(self, error: Lost) -> Lost | Blocked:
+        self._held += error.sent
+        if self._held > 1:  # once may be chance
+            with suppress(Lost):
+                answer = await self._ask_once("GET", "/health", None, (), None, 0.0)
+                if answer.status < 500:
+                    self._held = 0
+                    return Blocked()
+        return error
 
 
 def lost(error: Exception) -> Lost:
     if isinstance(error, TimeoutError):  # before the others: aiohttp's are both
         return Lost("no answer came in time", not isinstance(error, aiohttp.ConnectionTimeoutError))
     if isinstance(error, aiohttp.ClientConnectorError):
-        return Lost(os.strerror(error.errno) if error.errno else str(error))
+        # A name that is not found has a negative number, and its own text.
+        number, reason = error.os_error.errno or 0, error.os_error.strerror
+        return Lost(os.strerror(number) if number > 0 else reason or str(error))
     return Lost(str(error) or type(error).__name__, sent=True)
 
 

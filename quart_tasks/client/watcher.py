@@ -4,70 +4,51 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import AsyncGenerator, Iterable
 from itertools import count
-from typing import Protocol
 
 import msgspec
 
 from ..exceptions import QuartTasksError
-from ..record import Progress, Record
+from ..record import Record
 from .connection import Connection
 from .errors import Unreachable
-from .messages import Message, decode_detail, decode_records, error_of, passes
+from .messages import (
+    Message,
+    decode_detail,
+    decode_record,
+    decode_records,
+    error_of,
+    passes,
+)
+from .tap import Tap
 from .transport import Blocked, Lost, Transport, part
+from .watch import Watch, Watching
 
-CHECKS = 20  # at once
-POLL_SECONDS = 30.0
-
-
-class Watching(Protocol):
-    """A handle, as far as the watcher needs it."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def record(self) -> Record: ...
-    def take(self, record: Record) -> None: ...
-    def take_progress(self, progress: Progress) -> None: ...
-
-
-class _Watch:
-    """A task that is watched, and by whom."""
-
-    __slots__ = ("covered", "ended", "handles")
-
-    def __init__(self) -> None:
-        self.handles: list[Watching] = []
-        self.covered = False  # by its name's subscription
-        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def fail(self, error: BaseException) -> None:
-        if not self.ended.done():
-            self.ended.set_exception(error)
-            self.ended.exception()  # asked for: perhaps nobody waits
+POLL_SECONDS = 10.0
 
 
 class Watcher:
     """Tells handles what happens to their tasks, through any number of connections.
 
-    A socket subscribes to what is wanted at the moment. A task whose subscription is new is read
-    once after that, as it may have ended before. When a connection breaks, the next one goes on
-    after the last cursor; where that means nothing any more, the server sends a snapshot.
+    A task is subscribed to with its history: it may have ended before. When a connection breaks,
+    the next one goes on after the last cursor; where that means nothing any more, with the
+    history of all tasks.
     """
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
-        self.watches: dict[str, _Watch] = {}
+        self.watches: dict[str, Watch] = {}
         self.names: Counter[str] = Counter()
+        self.fresh: set[str] = set()  # ids whose history is to be asked for
+        self.left: set[str] = set()  # ids that nobody watches any more
+        self.over: set[str] = set()  # and those whose tasks have ended: there is no hurry
         self._early: dict[str, Record] = {}  # of tasks whose `ack` has not come yet
         self.cursor: str | None = None
         self.refs = count(1)
         self.commands: dict[int, tuple[bytes, asyncio.Future[Message]]] = {}  # not yet answered
         self.changed = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
-        self._checks: set[asyncio.Task[None]] = set()
-        self._checking = asyncio.Semaphore(CHECKS)
 
     # -- for handles and the client --------------------------------------------------------
 
@@ -93,24 +74,48 @@ class Watcher:
             )  # fmt: skip
             handle.take(decode_detail(answer.data))
 
-    def add(self, handle: Watching, *, covered: bool = False) -> _Watch:
+    async def messages(self, handle: Watching, tap: Tap) -> AsyncGenerator[Message, None]:
+        """What happens to a task, from its history on. Raises Blocked, Behind, and as `ended`."""
+        watch = self.add(handle)
+        watch.taps.append(tap)
+        self._ask_history(handle.id)
+        try:
+            async for message in tap:
+                yield message
+        finally:
+            watch.taps.remove(tap)
+            self.remove(handle, watch)
+
+    def add(self, handle: Watching, *, covered: bool = False) -> Watch:
         """Watch a task until `remove`. `covered`: its name is watched."""
         watch = self.watches.get(handle.id)
         if watch is None:
-            watch = self.watches[handle.id] = _Watch()
-            watch.covered = covered
-            self._change()
+            watch = self.watches[handle.id] = Watch(covered)
+            if not covered:
+                self._ask_history(handle.id)
         if watch.handles:
             handle.take(watch.handles[0].record)
         watch.handles.append(handle)
         if (record := self._early.pop(handle.id, None)) is not None:
-            self.take(record)
+            watch.take_record(record)
         return watch
 
-    def remove(self, handle: Watching, watch: _Watch) -> None:
+    def _ask_history(self, id: str) -> None:
+        self.fresh.add(id)
+        self.left.discard(id)
+        self.over.discard(id)
+        self._change()
+
+    def remove(self, handle: Watching, watch: Watch) -> None:
         watch.handles.remove(handle)
-        if not watch.handles and self.watches.get(handle.id) is watch:
-            del self.watches[handle.id]
+        if watch.handles or self.watches.get(handle.id) is not watch:
+            return
+        del self.watches[handle.id]
+        self.fresh.discard(handle.id)
+        if watch.ended.done():
+            self.over.add(handle.id)
+        else:
+            self.left.add(handle.id)
             self._change()
 
     def add_name(self, name: str) -> None:
@@ -146,24 +151,27 @@ class Watcher:
             self._early.clear()
 
     async def close(self) -> None:
-        tasks = [*self._checks, *filter(None, [self._running])]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._running is not None:
+            self._running.cancel()
+            await asyncio.gather(self._running, return_exceptions=True)
         self._fail(Unreachable("The client is closed."))
 
     # -- the connection --------------------------------------------------------------------
 
     def _change(self) -> None:
         self.changed.set()
-        wanted = self._transport.way == 0 and (self.watches or self.names or self.commands)
+        wanted = self._transport.way == 0 and self._wanted
         if wanted and (self._running is None or self._running.done()):
             self._running = asyncio.create_task(self._run())
+
+    @property
+    def _wanted(self) -> bool:
+        return bool(self.watches or self.names or self.commands)
 
     async def _run(self) -> None:
         patience = self._transport.patience()
         error: QuartTasksError
-        while self.watches or self.names or self.commands:
+        while self._wanted:
             try:
                 async with await self._transport.websocket("/socket") as socket:
                     await Connection(self, socket, patience.renew).serve()
@@ -178,6 +186,8 @@ class Watcher:
                     self._fail(refused)
                     return
                 error = refused
+            if not self._wanted:
+                return
             try:
                 await patience.pause(error)
             except QuartTasksError as last:
@@ -186,6 +196,7 @@ class Watcher:
 
     def _fail(self, error: BaseException) -> None:
         watches, self.watches = self.watches, {}
+        self.fresh.clear()
         for watch in watches.values():
             watch.fail(error)
         self.refuse(error)
@@ -198,31 +209,34 @@ class Watcher:
 
     # -- what comes ------------------------------------------------------------------------
 
-    def take(self, record: Record) -> None:
-        """Know of a change."""
-        watch = self.watches.get(record.id)
-        if watch is None:
-            if self.commands:
-                self._early[record.id] = record
-            return
-        for handle in watch.handles:
-            handle.take(record)
-        if record.ended and not watch.ended.done():
-            watch.ended.set_result(None)
+    def take(self, message: Message) -> None:
+        """Know what has happened to a task."""
+        watch = self.watches.get(message.task_id or "")
+        if watch is not None:
+            watch.take(message)
+        elif message.type == "state" and self.commands:
+            record = decode_record(message.data)
+            self._early[record.id] = record
 
-    def check(self, ids: Iterable[str]) -> None:
-        """Read these tasks once."""
+    def take_history(self, message: Message) -> None:
+        watch = self.watches.get(message.task_id or "")
+        if watch is not None:
+            watch.take_history(message)
+
+    def learn(self, ids: Iterable[str], cursor: str | None) -> None:
+        """The history of these has come, up to a cursor."""
         for id in ids:
-            task = asyncio.create_task(self._check(id))
-            self._checks.add(task)
-            task.add_done_callback(self._checks.discard)
-
-    async def _check(self, id: str) -> None:
-        try:
-            async with self._checking:
-                answer = await self._transport.ask("GET", f"/{part(id)}")
-        except QuartTasksError as error:
             if (watch := self.watches.get(id)) is not None:
-                watch.fail(error)
-        else:
-            self.take(decode_detail(answer.data))
+                watch.learn(cursor)
+
+    def fail(self, id: str, error: BaseException) -> None:
+        """This task is not to be watched."""
+        if (watch := self.watches.get(id)) is not None:
+            watch.fail(error)
+
+    def lose(self) -> None:
+        """What happened in between is not to be had: ask for the history of all."""
+        for watch in self.watches.values():
+            watch.lose()
+        self.fresh.update(self.watches)
+        self.changed.set()

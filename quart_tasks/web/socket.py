@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from contextlib import aclosing, suppress
+from itertools import chain
 from typing import Annotated, Any
 
 import msgspec
@@ -11,8 +13,9 @@ from msgspec import Meta
 from quart import websocket
 from werkzeug.exceptions import HTTPException
 
+from ..events import Event
 from ..exceptions import InvalidArguments, QuartTasksError, TaskNotFound
-from ..feed import events_of
+from ..feed import events_of, opening
 from ..service import Service
 from .access import ask
 from .problems import BadRequest, problem_of
@@ -20,6 +23,7 @@ from .streams import ClientDisconnectedError, receive, sender
 from .submissions import MAX_BATCH, decode, submit_batch
 
 MAX_WATCHED = 10_000
+MAX_HISTORIES = 100  # in one message: they are begun in one turn of the loop
 Ids = Annotated[list[str], Meta(max_length=MAX_WATCHED)]
 
 _encode = msgspec.json.Encoder().encode
@@ -31,6 +35,7 @@ class Subscribe(msgspec.Struct, tag="subscribe", frozen=True):
     names: Ids = []
     all: bool = False
     after: str | None = None
+    history: bool = False  # each of the ids begins as its own stream does
 
 
 class Unsubscribe(msgspec.Struct, tag="unsubscribe", frozen=True):
@@ -66,6 +71,7 @@ class TaskSocket:
         self._sending = asyncio.Lock()
         self._subscription = service.registry.subscriptions.open()
         self._begun = False
+        self._send_frame = sender()
 
     async def serve(self) -> None:
         """Serve an accepted socket to its end."""
@@ -85,16 +91,18 @@ class TaskSocket:
             self._service.registry.subscriptions.close(self._subscription)
 
     async def _send_events(self) -> None:
-        send, turns = sender(), self._service.registry.subscriptions.turns
         feed = events_of(self._service.registry, lambda: self._subscription)
         async with aclosing(feed) as batches:
             async for batch in batches:
                 async with self._sending:
                     for event in batch:
-                        await turns.take()
-                        await send({"type": "websocket.send", "bytes": None, "text": event.text})
+                        await self._send_event(event)
                 batch.clear()
                 del event
+
+    async def _send_event(self, event: Event) -> None:
+        await self._service.registry.subscriptions.turns.take()
+        await self._send_frame({"type": "websocket.send", "bytes": None, "text": event.text})
 
     async def _take_commands(self) -> None:
         while True:
@@ -135,9 +143,42 @@ class TaskSocket:
             if not (command.all or command.ids or command.names):
                 raise InvalidArguments(errors=[("#", "give ids, names, or all")])
             await service.loaded()
+            if isinstance(command, Subscribe) and command.history:
+                await self._may_read(command)
             async with self._sending:
                 cursor = self._change(command, owner)
+                for events in self._histories(command, owner):
+                    for event in events:
+                        await self._send_event(event)
                 await self._send("ack", command.ref, {"cursor": cursor})
+
+    async def _may_read(self, command: Subscribe) -> None:
+        """What a task's own stream would ask. Raises InvalidArguments for too many ids."""
+        if len(command.ids) > MAX_HISTORIES:
+            raise InvalidArguments(
+                errors=[("#/ids", f"a message may ask for the history of {MAX_HISTORIES} tasks")]
+            )
+        for id in command.ids:
+            if (task := self._service.registry.find(id)) is not None:
+                await ask(self._service, "events", task=task)
+
+    def _histories(
+        self, command: Subscribe | Unsubscribe, owner: str | None
+    ) -> list[Iterator[Event]]:
+        """What the streams of these ids begin with. To be had in the same turn as their
+        subscription, which brings what happens from then on."""
+        if isinstance(command, Unsubscribe) or not command.history:
+            return []
+        registry = self._service.registry
+        found = []
+        for id in command.ids:
+            try:
+                events = opening(registry, registry.get(id, owner))
+            except TaskNotFound:
+                nothing = {"tasks": [], "reason": "start", "more": False}
+                events = iter([registry.log.moment("snapshot", nothing)])
+            found.append(_about(id, events))
+        return found
 
     def _change(self, command: Subscribe | Unsubscribe, owner: str | None) -> str:
         """Widen or narrow the subscription; the cursor from which on that holds."""
@@ -167,6 +208,13 @@ class TaskSocket:
 
     async def _send(self, type: str, ref: Any, data: Any) -> None:
         await websocket.send(_encode({"type": type, "ref": ref, "data": data}).decode())
+
+
+def _about(id: str, events: Iterator[Event]) -> Iterator[Event]:
+    """A history, whose first frame would not say whose it is."""
+    first = next(events)
+    first.task_id = id
+    return chain([first], events)
 
 
 async def commands(service: Service, owner: str | None) -> None:
