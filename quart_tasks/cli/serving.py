@@ -1,4 +1,4 @@
-"""The command line: `quart-tasks`, also `quart tasks` and `python -m quart_tasks`."""
+"""`quart-tasks serve` and `demo`: an app on Hypercorn, in this process."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import click
@@ -19,8 +17,9 @@ from flask.logging import default_handler  # Quart's loggers are made by Flask's
 from hypercorn.utils import LifespanFailureError
 from quart import Quart
 
-from .exceptions import InvalidConfig, JournalRefused, QuartTasksError
-from .server import serve
+from ..exceptions import InvalidConfig, JournalRefused, QuartTasksError
+from ..server import serve
+from .errors import Refused
 
 # How long the interpreter's own end may take: atexit functions, threads that it waits for.
 LEAVE_SECONDS = 2.0
@@ -28,73 +27,8 @@ LEAVE_SECONDS = 2.0
 LEFT_SECONDS = 0.2
 
 
-class Refused(click.ClickException):
-    """A sentence on stderr and exit code 2, without a traceback."""
-
-    exit_code = 2
-
-
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="quart-tasks-server")
-def cli() -> None:
-    """Background tasks native to a Quart app."""
-
-
-def _address(command: Callable[..., None]) -> Callable[..., None]:
-    port = click.IntRange(0, 65535)
-    command = click.option(
-        "--port", type=port, default=8000, show_default=True, help="0 takes a free one."
-    )(command)
-    return click.option("--host", default="127.0.0.1", show_default=True)(command)
-
-
-@cli.command("serve")
-@click.argument("app", metavar="MODULE:APP")
-@_address
-@click.option(
-    "--journal",
-    metavar="FILE",
-    type=click.Path(dir_okay=False),
-    help="The journal, an SQLite file: accepted tasks survive a crash.",
-)
-def serve_command(app: str, host: str, port: int, journal: str | None) -> None:
-    """Serve a Quart app on Hypercorn.
-
-    APP is the name of the app in MODULE, or of a function without arguments that makes it:
-    `shop:app`, `shop.web:create_app`. MODULE is looked for in the current directory too.
-    """
-    if journal is not None:
-        os.environ["TASKS_JOURNAL"] = journal
-    _serve(app, host, port)
-
-
-@cli.command()
-@_address
-def demo(host: str, port: int) -> None:
-    """Serve the demo, an app with a task of each kind."""
-    _serve("quart_tasks.demo:app", host, port)
-
-
-@cli.command()
-@click.argument("path", type=click.Path(exists=True, path_type=Path))
-@click.option("--write", is_flag=True, help="Write the files; without it, only a diff is shown.")
-@click.option("--json", "as_json", is_flag=True, help="One document, for machines.")
-def migrate(path: Path, write: bool, as_json: bool) -> None:
-    """Rewrite Flask code to Quart: a file, or all Python files under a directory.
-
-    Take the whole project with its tests: of a file alone, it is not seen who calls it.
-    Exits 1 if something is left to a person, which is then also told in comments in the code.
-    """
-    try:
-        from .migrate.command import run
-    except ModuleNotFoundError as error:
-        if error.name != "libcst":
-            raise
-        raise Refused("This needs libcst: pip install 'quart-tasks-server[migrate]'.") from None
-    sys.exit(run(path, write, as_json))
-
-
-def _serve(name: str, host: str, port: int) -> None:
+def run(name: str, host: str, port: int) -> None:
+    """Serve the app `MODULE:APP` until a signal ends it."""
     try:
         app = load_app(name)
     except InvalidConfig as error:  # where the module makes its QuartTasks
@@ -110,7 +44,7 @@ def _serve(name: str, host: str, port: int) -> None:
             err=True,
         )
 
-    async def run() -> None:
+    async def live() -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             # What `serve` puts back when all is over: one more signal changes nothing then.
             signal.signal(number, signal.SIG_IGN)
@@ -121,7 +55,7 @@ def _serve(name: str, host: str, port: int) -> None:
         await _leave_behind()
 
     try:
-        asyncio.run(run())
+        asyncio.run(live())
     except LifespanFailureError as error:
         if (extension := app.extensions.get("QUART_TASKS")) and extension.refused:
             raise Refused(str(extension.refused)) from None
