@@ -32,15 +32,14 @@ class UUID7:
                 self._begin(self._ms + 1)
         if not self._tails:
             self._tails = _tails()
-        return self._head + _COUNTS[self._count] + self._tails.pop()
+        return f"{self._head}-{hex(0x7000 + self._count)[2:]}-{self._tails.pop()}"
 
     def _begin(self, ms: int) -> None:
         digits = f"{ms:012x}"
-        self._ms, self._count, self._head = ms, 0, f"{digits[:8]}-{digits[8:]}-7"
+        self._ms, self._count, self._head = ms, 0, f"{digits[:8]}-{digits[8:]}"
 
 
-_COUNTS = [f"{count:03x}-" for count in range(0x1000)]
-AT_ONCE = 256
+AT_ONCE = 256  # ids whose random bits are fetched together
 
 
 def _tails() -> list[str]:
