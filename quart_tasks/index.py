@@ -1,11 +1,87 @@
-"""Ids in the order of their making, for pages of a list."""
+"""Which tasks there are: in the order of their making, by name and state, by parent."""
 
 from __future__ import annotations
 
+import heapq
 from bisect import bisect_left, insort
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator
 
+from .record import STATES, UNFINISHED, Record, State
+from .task import Filter
+
+SCAN = 2000  # records that one page looks at, at most
 CHUNK = 1024
+
+
+class TaskIndex:
+    """The ids of all tasks, for counts, and for short lists without a walk."""
+
+    def __init__(self) -> None:
+        self._order = IdIndex()
+        self._sets: dict[str, dict[State, set[str]]] = {}  # by name and state
+        self._children: dict[str, set[str]] = {}
+
+    def add(self, record: Record) -> None:
+        id = record.id
+        self._order.add(id)
+        if (sets := self._sets.get(record.name)) is None:
+            sets = self._sets[record.name] = {each: set() for each in STATES}
+        sets[record.state].add(id)
+        if record.parent_id is not None:
+            self._children.setdefault(record.parent_id, set()).add(id)
+
+    def move(self, record: Record, before: State) -> None:
+        """A task came from `before` to its record's state."""
+        sets = self._sets[record.name]
+        sets[before].discard(record.id)
+        sets[record.state].add(record.id)
+
+    def forget(self, record: Record, alive: Container[str]) -> None:
+        """Drop a task, which is in `alive` no more."""
+        id = record.id
+        self._order.forget(id, alive)
+        self._sets[record.name][record.state].discard(id)
+        if record.parent_id is not None and (siblings := self._children.get(record.parent_id)):
+            siblings.discard(id)
+            if not siblings:
+                del self._children[record.parent_id]
+
+    def unfinished(self) -> Iterator[str]:
+        return (id for sets in self._sets.values() for state in UNFINISHED for id in sets[state])
+
+    def counts(self) -> dict[str, dict[State, int]]:
+        """How many tasks of each name are in each state."""
+        return {
+            name: {state: len(ids) for state, ids in sets.items()}
+            for name, sets in self._sets.items()
+        }
+
+    def candidates(self, filter: Filter, before: str | None) -> Iterable[str]:
+        """The narrowest known superset of what matches, the newest first."""
+        if filter.ids is not None and not filter.names:
+            ids: Iterable[str] = filter.ids
+            size = len(filter.ids)
+        elif filter.parent_id is not None:
+            children = self._children.get(filter.parent_id, set())
+            ids, size = children, len(children)
+        else:
+            if filter.state is filter.name is None:
+                return self._order.before(before)
+            states = STATES if filter.state is None else (filter.state,)
+            if filter.name is not None:
+                names = [filter.name] if filter.name in self._sets else []
+            else:
+                names = list(self._sets)
+            sets = [self._sets[name][state] for name in names for state in states]
+            size = sum(map(len, sets))
+            if size > SCAN:  # so many that a walk from the newest soon meets a page of them
+                return self._order.before(before)
+            ids = (id for group in sets for id in group)
+        if before is not None:
+            ids = (id for id in ids if id < before)
+        if size > SCAN:
+            return heapq.nlargest(SCAN + 1, ids)
+        return sorted(ids, reverse=True)
 
 
 class IdIndex:

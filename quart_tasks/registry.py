@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import heapq
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from time import monotonic
 from typing import Any
 
@@ -16,12 +15,10 @@ from .events import EVENT_COST, Event, EventLog, Output, ProgressData
 from .exceptions import JournalUnavailable, TaskNotFound
 from .execution import Outcome
 from .ids import UUID7, timestamp
-from .index import IdIndex
+from .index import SCAN, TaskIndex
 from .record import (
     ENDED,
     PENDING,
-    STATES,
-    UNFINISHED,
     Detail,
     Error,
     LogLine,
@@ -35,7 +32,6 @@ from .record import (
 from .subscriptions import Subscriptions
 from .task import NO_RESULT, Filter, Task
 
-SCAN = 2000  # records that one page looks at, at most
 KEPT_LOGS = 100
 KEPT_ATTEMPTS = 10
 
@@ -47,10 +43,7 @@ class Registry:
         self.subscriptions = Subscriptions(self.log)
         self.new_id = UUID7()
         self._tasks: dict[str, Task] = {}
-        self._order = IdIndex()
-        # id sets by name and state: counts, and short lists without a walk
-        self._sets: dict[str, dict[State, set[str]]] = {}
-        self._children: dict[str, set[str]] = {}
+        self._index = TaskIndex()
         self._submissions: dict[tuple[Any, ...], Task] = {}
         self._ended: deque[str] = deque()  # the oldest end first
         self._ended_count = 0
@@ -103,11 +96,8 @@ class Registry:
         id = record.id
         task.record = replace(record, cursor=self.log.advance())
         self._tasks[id] = task
-        self._order.add(id)
+        self._index.add(record)
         self.unfinished_count += 1
-        self._set(record.name, record.state).add(id)
-        if record.parent_id is not None:
-            self._children.setdefault(record.parent_id, set()).add(id)
 
     def move(self, task: Task, state: State, time: str | None = None, **changes: Any) -> None:
         """Bring a task to another state. Raises IllegalTransition."""
@@ -119,9 +109,7 @@ class Registry:
         """Make `record` the task's newest, in its new state."""
         before, state = task.record.state, record.state
         task.record = record
-        sets = self._sets[record.name]
-        sets[before].discard(record.id)
-        sets[state].add(record.id)
+        self._index.move(record, before)
         if before in PENDING:
             self.pending -= 1
         if state in PENDING:
@@ -243,12 +231,7 @@ class Registry:
         task = self._tasks.pop(id)
         record = task.record
         self._kept_bytes -= task.size
-        self._order.forget(id, self._tasks)
-        self._sets[record.name][record.state].discard(id)
-        if record.parent_id is not None and (siblings := self._children.get(record.parent_id)):
-            siblings.discard(id)
-            if not siblings:
-                del self._children[record.parent_id]
+        self._index.forget(record, self._tasks)
         if task.submission is not None and self._submissions.get(task.submission[0]) is task:
             del self._submissions[task.submission[0]]
         if self.dropped is not None:
@@ -269,11 +252,6 @@ class Registry:
             self.log.last, type, record.id, cursor, timestamp(), data, record.name, record.owner,
             size,
         )  # fmt: skip
-
-    def _set(self, name: str, state: State) -> set[str]:
-        if (sets := self._sets.get(name)) is None:
-            sets = self._sets[name] = {each: set() for each in STATES}
-        return sets[state]
 
     # -- questions -------------------------------------------------------------------------
 
@@ -311,7 +289,7 @@ class Registry:
         """
         found: list[Task] = []
         last = None
-        for looked, id in enumerate(self._candidates(filter, before)):
+        for looked, id in enumerate(self._index.candidates(filter, before)):
             if len(found) == limit or looked == SCAN:
                 return found, last
             last = id
@@ -332,7 +310,7 @@ class Registry:
     def snapshot(self, filter: Filter, since: int) -> list[Record]:
         """The records of this moment that a stream begins with: unfinished ones, those that
         ended after the sequence number `since`, and those asked for by id."""
-        ids = {id for sets in self._sets.values() for state in UNFINISHED for id in sets[state]}
+        ids = set(self._index.unfinished())
         for id in reversed(self._ended):
             if (task := self._tasks.get(id)) is not None:
                 if self.log.number(task.record.cursor) <= since:
@@ -343,42 +321,11 @@ class Registry:
         return [record for record in records if filter.matches(record)]
 
     def unfinished(self) -> list[Task]:
-        ids = [id for sets in self._sets.values() for state in UNFINISHED for id in sets[state]]
-        return [self._tasks[id] for id in sorted(ids)]
-
-    def _candidates(self, filter: Filter, before: str | None) -> Iterable[str]:
-        """The narrowest known superset of what matches, the newest first."""
-        if filter.ids is not None and not filter.names:
-            ids: Iterable[str] = filter.ids
-            size = len(filter.ids)
-        elif filter.parent_id is not None:
-            children = self._children.get(filter.parent_id, set())
-            ids, size = children, len(children)
-        else:
-            if filter.state is filter.name is None:
-                return self._order.before(before)
-            states = STATES if filter.state is None else (filter.state,)
-            if filter.name is not None:
-                names = [filter.name] if filter.name in self._sets else []
-            else:
-                names = list(self._sets)
-            sets = [self._sets[name][state] for name in names for state in states]
-            size = sum(map(len, sets))
-            if size > SCAN:  # so many that a walk from the newest soon meets a page of them
-                return self._order.before(before)
-            ids = (id for group in sets for id in group)
-        if before is not None:
-            ids = (id for id in ids if id < before)
-        if size > SCAN:
-            return heapq.nlargest(SCAN + 1, ids)
-        return sorted(ids, reverse=True)
+        return [self._tasks[id] for id in sorted(self._index.unfinished())]
 
     def counts(self) -> dict[str, dict[State, int]]:
         """How many tasks of each name are in each state."""
-        return {
-            name: {state: len(ids) for state, ids in sets.items()}
-            for name, sets in self._sets.items()
-        }
+        return self._index.counts()
 
     def detail(self, task: Task) -> Detail:
         """The whole of a task."""

@@ -1,6 +1,7 @@
 """Waiting for what happens, in tests: a gate that tasks wait at, and a task's next event."""
 
 import asyncio
+import inspect
 import os
 from collections.abc import Callable
 from contextlib import aclosing
@@ -8,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from quart_tasks import TaskEvent, TaskHandle
+
+HANG = 100  # seconds after which what is waited for does not come
 
 
 class Gate:
@@ -85,6 +88,22 @@ async def until_progress(handle: TaskHandle[Any], current: float) -> None:
         return progress is not None and progress.get("current") == current
 
     await until(handle, is_there)
+
+
+async def poll(look: Callable[[], Any], every: float = 0.01) -> Any:
+    """What `look` gives, or the coroutine that it gives, once that is true.
+
+    Only for what tells nobody that it happens: a state in /proc, the health that a monitor asks
+    for, a server that can only be asked.
+    """
+    async with asyncio.timeout(HANG):
+        while True:
+            seen = look()
+            if inspect.isawaitable(seen):
+                seen = await seen
+            if seen:
+                return seen
+            await asyncio.sleep(every)
 
 
 async def all_events(handle: TaskHandle[Any], after: str | None = None) -> list[TaskEvent]:
