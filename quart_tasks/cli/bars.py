@@ -18,6 +18,7 @@ from .rows import draw, row_of
 from .screen import Screen
 
 FRAME_SECONDS = 0.1
+MOST_TEXT = 2000  # characters of what a task says at once
 CLOCK_SECONDS = 1.0  # after which a frame is due though nothing has happened
 
 
@@ -34,7 +35,6 @@ class Bars:
         self._above: list[Text] = []
         self._dirty = asyncio.Event()
         self._drawing: asyncio.Task[None] | None = None
-        self._stopped = False
 
     def begin(self) -> None:
         self._live.start()
@@ -44,30 +44,29 @@ class Bars:
         if self._drawing is not None:
             self._drawing.cancel()
             self._drawing = None
-            self._print_above()
             self._live.stop()
-        self._stopped = True
+            self._print_above()
 
     def show(self, event: TaskEvent, changed: list[Record]) -> None:
-        if self._stopped:
-            return
         for record in changed:
             if record.ended or (record.state == "scheduled" and record.error is not None):
                 self._add(record, stage(record, details=record.state not in self._told))
-        record_of = self._board.records.get(event.task_id or "")
-        if record_of is not None and (text := said(event, lines=True)) is not None:
-            self._add(record_of, text)
+        task = self._board.records.get(event.task_id or "")
+        if task is not None and (text := said(event, lines=True)) is not None:
+            self._add(task, text)
         self._dirty.set()
 
     def say(self, text: str) -> None:
         self._above.append(Text(text, style="yellow"))
-        if self._stopped:
+        if self._drawing is None:
             self._screen.console.file.write("\r")  # over the ^C that the terminal has written
             self._print_above()
         self._dirty.set()
 
     def _add(self, record: Record, text: Text) -> None:
         id = Text(f" {record.id[:SHORT_ID]} ", style="dim")
+        if len(text) > MOST_TEXT:
+            text = text[:MOST_TEXT] + "…"
         self._above.append(Text.assemble((name_of(record), "bold"), id, text))
 
     async def _draw(self) -> None:

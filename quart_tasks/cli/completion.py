@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import BashComplete, CompletionItem, FishComplete, ZshComplete
 
+from .options import examples
 from .words import clean
 
 if TYPE_CHECKING:
@@ -100,6 +101,7 @@ complete -o nosort -F {function}_of_arguments {program}
 
 @click.command(
     short_help="Print a script for the shell's own completion.",
+    epilog=examples("source <(quart-tasks completion bash)"),
 )
 @click.argument("shell", type=click.Choice(list(SHELLS)))
 @click.pass_context

@@ -17,6 +17,7 @@ from .words import clean, duration, short
 
 Definition = dict[str, Any]
 WORDS = {"integer": "int", "number": "float", "string": "str", "boolean": "bool", "null": "None"}
+SAMPLES = {"int": "10", "float": "1.5", "str": "text", "bool": "true"}
 
 
 async def show_types(session: Session, name: str | None, as_json: bool) -> None:
@@ -56,11 +57,11 @@ def _takes(schema: dict[str, Any]) -> str:
     return " ".join(clean(each if each in schema["required"] else f"[{each}]") for each in names)
 
 
-def _arguments(schema: dict[str, Any]) -> Table:
+def _arguments(schema: dict[str, Any], known: dict[str, Any]) -> Table:
     rows = table("ARGUMENT", "TYPE", "DEFAULT")
     for key, each in schema["properties"].items():
         default = "required" if key in schema["required"] else _default(each)
-        rows.add_row(Text(clean(key), style="bold"), kind(each, schema.get("$defs", {})), default)
+        rows.add_row(Text(clean(key), style="bold"), kind(each, known), default)
     return rows
 
 
@@ -76,15 +77,16 @@ def _show_one(screen: Screen, server: Server, definition: Definition) -> None:
         screen.write()
         screen.line(clean(definition["doc"].strip(), lines=True))
     schema = definition["parameters"]
+    known = schema.get("$defs", {})
     if schema["properties"]:
         screen.write()
-        screen.show(_arguments(schema))
+        screen.show(_arguments(schema, known))
     if options := _options(definition["options"]):
         screen.write()
         screen.line(Text(options, style="dim"))
     screen.write()
-    needed = [(each, schema["properties"][each]) for each in schema["required"]]
-    words = [f"{clean(key)}={_sample(each)}" for key, each in needed]
+    kinds = {key: kind(each, known) for key, each in schema["properties"].items()}
+    words = [f"{clean(key)}={_sample(kinds[key])}" for key in schema["required"]]
     command = server.command("submit", name, *words, "--watch")
     screen.line(Text(f"Submit it: {command}", style="dim"))
 
@@ -112,9 +114,11 @@ def kind(schema: dict[str, Any], known: dict[str, Any]) -> str:
     return f"{WORDS.get(word, clean(str(word)))}{f' ({clean(form)})' if form else ''}"
 
 
-def _sample(schema: dict[str, Any]) -> str:
-    samples = {"integer": "10", "number": "1.5", "string": "text", "boolean": "true"}
-    return samples.get(schema.get("type", ""), "[…]" if schema.get("type") == "array" else "…")
+def _sample(word: str) -> str:
+    """What a value of this kind looks like."""
+    if word.startswith("list"):
+        return "[…]"
+    return "{…}" if word.startswith(("dict", "{")) else SAMPLES.get(word, "…")
 
 
 def _options(options: dict[str, Any]) -> str:

@@ -22,12 +22,13 @@ class Display(Protocol):
     """Shows what a watch is told."""
 
     def begin(self) -> None: ...
-    def show(self, event: TaskEvent, changed: list[Record]) -> None: ...
-    def say(self, text: str) -> None:
-        """A word about the watching itself."""
+    def show(self, event: TaskEvent, changed: list[Record]) -> None:
+        """An event, and the records that are in another state after it."""
 
-    def stop(self) -> None:
-        """Show nothing more."""
+    def say(self, text: str) -> None:
+        """A word about the watching itself; also after the end."""
+
+    def stop(self) -> None: ...
 
 
 class JsonLines:
@@ -35,20 +36,18 @@ class JsonLines:
 
     def __init__(self) -> None:
         self._screen, self._notes = Screen(), Screen(error=True)
-        self._stopped = False
 
     def begin(self) -> None:
         pass
 
     def show(self, event: TaskEvent, changed: list[Record]) -> None:
-        if not self._stopped:
-            self._screen.write(to_json(msgspec.to_builtins(event)))
+        self._screen.write(to_json(msgspec.to_builtins(event)))
 
     def say(self, text: str) -> None:
         self._notes.line(text)
 
     def stop(self) -> None:
-        self._stopped = True
+        pass
 
 
 class Lines:
@@ -57,21 +56,18 @@ class Lines:
     def __init__(self, screen: Screen, board: Board) -> None:
         self._screen, self._board, self._notes = screen, board, Screen(error=True)
         self._progress: dict[str, float] = {}  # when a task's was last shown
-        self._stopped = False
 
     def begin(self) -> None:
         pass
 
     def show(self, event: TaskEvent, changed: list[Record]) -> None:
-        if self._stopped:
-            return
         for record in changed:
             self._line(event.time, record, stage(record, symbol=False))
             if record.ended:
                 self._progress.pop(record.id, None)
-        record_of = self._board.records.get(event.task_id or "")
-        if record_of is not None and (text := self._text(event, record_of)) is not None:
-            self._line(event.time, record_of, text)
+        task = self._board.records.get(event.task_id or "")
+        if task is not None and (text := self._text(event, task)) is not None:
+            self._line(event.time, task, text)
 
     def _text(self, event: TaskEvent, record: Record) -> Text | None:
         if event.type != "progress":
@@ -89,4 +85,4 @@ class Lines:
         self._notes.line(text)
 
     def stop(self) -> None:
-        self._stopped = True
+        pass

@@ -16,7 +16,7 @@ SHORT_ID, LONG_ID = 13, 18
 COLOURS = {
     "scheduled": "cyan",
     "queued": "cyan",
-    "running": "blue",
+    "running": "bright_blue",
     "succeeded": "green",
     "failed": "red",
     "cancelled": "yellow",

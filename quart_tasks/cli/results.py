@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -27,9 +28,13 @@ def check_output(output: str | None, as_json: bool) -> None:
         if as_json:
             raise Refused("--json and --output - would both be on stdout: give one of them.")
         return
-    folder = Path(output).parent
-    if not folder.is_dir():
-        raise Refused(f"There is no directory {str(folder)!r} to write {output!r} into: make it.")
+    file = Path(output)
+    if not file.parent.is_dir():
+        raise Refused(f"There is no directory {str(file.parent)!r} for {file.name!r}: make it.")
+    if file.is_dir():
+        raise Refused(f"{output!r} is a directory: name the file in it.")
+    if not os.access(file if file.exists() else file.parent, os.W_OK):
+        raise Refused(f"{output!r} may not be written: choose another place.")
 
 
 def deliver(server: Server, id: str, value: Any, output: str | None) -> None:

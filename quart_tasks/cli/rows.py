@@ -89,4 +89,4 @@ def bar_of(part: float, width: int) -> Text:
     """A bar that can be read without colours too."""
     halves = int(part * width * 2)
     full = "━" * (halves // 2) + "╸" * (halves % 2)
-    return Text.assemble((full, "blue"), ("─" * (width - len(full)), "dim"))
+    return Text.assemble((full, "bright_blue"), ("─" * (width - len(full)), "dim"))

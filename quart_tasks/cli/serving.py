@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import inspect
 import logging
 import os
@@ -36,6 +37,7 @@ def run(name: str, host: str, port: int) -> None:
     _log_to_stderr(app)
 
     def greet(url: str) -> None:
+        gc.enable()  # the command had it off while it imported
         click.echo(_greeting(app, name, url))
 
     def wait(tasks: int, seconds: float) -> None:

@@ -45,7 +45,7 @@ class Watch:
             self._display = Bars(screen, self.board, all=all, told=told)
         else:
             self._display = Lines(screen, self.board)
-        self._away = False
+        self._away = self._stopped = False
 
     async def run(self) -> int:
         """Returns 0 when all have succeeded, 1 when not, 128 and its number after a signal."""
@@ -56,7 +56,7 @@ class Watch:
                 try:
                     self._display.begin()
                     await asyncio.wait({reading, leaving}, return_when=asyncio.FIRST_COMPLETED)
-                    self._display.stop()
+                    self._stop()
                     if reading.done():
                         await reading
                         return self._code()
@@ -64,8 +64,13 @@ class Watch:
                         await self._leave(reading, signals)
                     return 128 + leaving.result()
                 finally:
-                    self._display.stop()
+                    self._stop()
                     await end(reading, leaving)
+
+    def _stop(self) -> None:
+        """Show no more events."""
+        self._stopped = True
+        self._display.stop()
 
     def tell_away(self, error: Exception) -> None:
         """For a steady client: that the server is waited for."""
@@ -83,8 +88,9 @@ class Watch:
                 if self._away:
                     self._away = False
                     self._display.say("The server is back.")
-                if event.type != "bye":
-                    self._display.show(event, self.board.take(event))
+                changed = self.board.take(event)
+                if not self._stopped:
+                    self._display.show(event, changed)
 
     def _code(self) -> int:
         if self.board.gone:

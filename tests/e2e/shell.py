@@ -31,7 +31,8 @@ CTRL_C = b"\x03"
 
 
 def environment(url: str, **more: str) -> dict[str, str]:
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("TASKS_")}
+    foreign = ("TASKS_", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "TERM")
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
     patient = {"TASKS_COMPLETION_TIMEOUT": str(HANG)}
     return kept | patient | {"TASKS_URL": url, "PYTHONPATH": str(ROOT)} | more
 
@@ -95,9 +96,6 @@ class Terminal:
     ) -> None:
         self._fd, inside = pty.openpty()
         fcntl.ioctl(inside, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-        for name in ("NO_COLOR", "COLUMNS", "LINES"):
-            if os.environ.get(name) == variables.get(name):
-                variables.pop(name, None)
         self._process = subprocess.Popen(
             ["setsid", "--ctty", *command], env={"TERM": "xterm-256color", **variables},
             stdin=inside, stdout=inside, stderr=inside,

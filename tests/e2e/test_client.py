@@ -3,7 +3,7 @@
 import asyncio
 import signal
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -186,9 +186,13 @@ async def test_a_server_without_a_journal_has_forgotten(gate: Gate) -> None:
         handle = await client.submit("gated", gate.path)
         waiting = asyncio.create_task(handle.result())
         mapping = asyncio.create_task(anext(client.map("gated", [gate.path])))
-        async with asyncio.timeout(HANG):
-            while (await client.stats())["executors"]["async"]["running"] < 2:
-                pass
+        async with asyncio.timeout(HANG), aclosing(client.events(names=["gated"])) as events:
+            running = set()
+            async for event in events:
+                records = event.data["tasks"] if event.type == "snapshot" else [event.data]
+                running |= {each["id"] for each in records if each.get("state") == "running"}
+                if len(running) == 2:
+                    break
         await place.restart(signal.SIGKILL)
         async with asyncio.timeout(HANG):
             for wait in (waiting, mapping):
