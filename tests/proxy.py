@@ -48,9 +48,17 @@ class Proxy:
         self.refuses = False  # new connections
         self.lost_answers = 0  # how many more requests end when their server answers
         self.blocks: bytes | None = None  # requests with this in their headers get a 403
+        self.breaks: bytes | None = None  # and those with this are broken off
         self.holds: list[bytes] = []  # and those with one of these no answer
         self.faults: Faults | None = None
+        self._made = asyncio.Event()
         self._passages: dict[asyncio.Task[None], _Passage] = {}
+
+    async def reaches(self, connections: int) -> None:
+        """Wait until so many were made."""
+        while self.connections < connections:
+            self._made.clear()
+            await self._made.wait()
 
     def cut(self) -> None:
         """Break all connections."""
@@ -64,6 +72,7 @@ class Proxy:
 
     def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        self._made.set()
         passage = _Passage(self, reader, writer)
         if self.refuses:
             passage.abort()
@@ -152,6 +161,8 @@ class _Passage:
         if proxy.blocks is not None and proxy.blocks in data:
             proxy.refused += 1
             self._writers[0].write(FORBIDDEN)
+            return False
+        if proxy.breaks is not None and proxy.breaks in data:
             return False
         if any(each in data for each in proxy.holds):
             proxy.held += 1

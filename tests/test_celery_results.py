@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -12,6 +11,8 @@ from quart import Quart
 
 from quart_tasks import QuartTasks, RetryPolicy, TaskCancelled, TaskNotFound, progress
 from quart_tasks.celery import AsyncResult
+
+from .waiting import poll
 
 tasks = QuartTasks()
 gate = threading.Event()
@@ -59,11 +60,8 @@ async def app() -> AsyncIterator[Quart]:
 
 
 async def shows(result: AsyncResult, state: str) -> None:
-    async with asyncio.timeout(30):
-        while True:
-            if result.state == state:
-                return
-            await asyncio.sleep(0.01)
+    """Look until it does: what a result says holds for a tenth of a second, whatever happens."""
+    await poll(lambda: result.state == state)
 
 
 async def test_success(app: Quart) -> None:

@@ -2,37 +2,38 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
-from typing import Any
+from contextlib import aclosing
 
 import pytest
-from quart import Quart, abort
+from quart import abort
 
-from quart_tasks import QuartTasks, Record, TaskEvent, TaskNotFound, progress
-from quart_tasks.client import Refused, TaskHandle, TasksClient, tap, transport
-from quart_tasks.server import serve
+from quart_tasks import (
+    QuartTasks,
+    Record,
+    TaskEvent,
+    TaskNotFound,
+)
+from quart_tasks.client import (
+    Refused,
+    TaskHandle,
+    TasksClient,
+    tap,
+    transport,
+)
 
+from .client_tasks import (  # noqa: F401 - fixtures are used by name
+    HANG,
+    client_fixture,
+    gates,
+    open_gate,
+    outputs,
+    proxy_fixture,
+    serving,
+    tasks,
+    until_running,
+    url_fixture,
+)
 from .proxy import Proxy, proxy_to
-
-HANG = 30
-gates: dict[str, asyncio.Event] = {}
-tasks = QuartTasks()
-
-
-@tasks.task
-async def gated(gate: str) -> str:
-    progress(1, 2)
-    await gates.setdefault(gate, asyncio.Event()).wait()
-    return gate
-
-
-@tasks.task
-async def counts(number: int, gate: str = "") -> AsyncIterator[int]:
-    """Half of the outputs, and after the gate the rest."""
-    for each in range(number):
-        if gate and each == number // 2:
-            await gates.setdefault(gate, asyncio.Event()).wait()
-        yield each
 
 
 @tasks.task
@@ -41,57 +42,45 @@ async def floods(number: int, size: int) -> AsyncIterator[str]:
         yield "x" * size
 
 
-def open_gate(name: str) -> None:
-    gates.setdefault(name, asyncio.Event()).set()
-
-
-@asynccontextmanager
-async def serving(tasks: QuartTasks = tasks, **config: Any) -> AsyncIterator[Proxy]:
-    """A proxy to a server in this event loop."""
-    gates.clear()
-    app = Quart(__name__)
-    app.config.update({"TASKS_DRAIN_TIMEOUT": 0, **config})
-    tasks.init_app(app)
-    url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    stop = asyncio.Event()
-    server = asyncio.create_task(serve(app, port=0, stop=stop, on_listening=url.set_result))
-    try:
-        async with proxy_to(await url) as proxy:
-            yield proxy
-    finally:
-        stop.set()
-        await server
-
-
-@pytest.fixture
-async def proxy() -> AsyncIterator[Proxy]:
-    async with serving() as proxy:
-        yield proxy
-
-
-@pytest.fixture
-async def client(proxy: Proxy) -> AsyncIterator[TasksClient]:
-    async with TasksClient(proxy.url) as client:
-        yield client
-
-
-async def streams(client: TasksClient) -> int:
-    return int((await client.stats())["streams"])
-
-
 async def all_of(handle: TaskHandle) -> list[TaskEvent]:
     return [event async for event in handle.events()]
 
 
-async def until_running(handle: TaskHandle) -> None:
-    async with aclosing(handle.events()) as events:
-        async for event in events:
-            if event.type == "progress" or handle.progress is not None:
-                return
+async def test_events_of_a_task(client: TasksClient) -> None:
+    handle = await client.submit("counts", 3)
+    events = [event async for event in handle.events()]
+    assert events[0].type == "snapshot"
+    assert outputs(events) == [0, 1, 2]
+    assert [event.data["message"] for event in events if event.type == "log"][-1] == "at 2"
+    assert events[-1].data["state"] == "succeeded"
+    assert handle.state == "succeeded"
+    position = next(n for n, event in enumerate(events) if event.type == "output")
+    rest = [event async for event in handle.events(events[position].cursor)]
+    assert rest == events[position + 1 :]
+    assert [event async for event in handle.events(events[-1].cursor)] == []
 
 
-def outputs(events: list[TaskEvent]) -> list[Any]:
-    return [event.data["value"] for event in events if event.type == "output"]
+async def test_events_of_what_is_not_there(client: TasksClient) -> None:
+    handle = await client.submit("add", 1)
+    await handle
+    await client._transport.ask("DELETE", f"/{handle.id}")
+    with pytest.raises(TaskNotFound):
+        [event async for event in handle.events()]
+
+
+async def test_events_of_all_tasks(client: TasksClient) -> None:
+    def ends(event: TaskEvent) -> bool:
+        return event.type == "state" and event.data["state"] == "succeeded"
+
+    stream = client.events(names=["add"])
+    assert (await anext(stream)).type == "snapshot"
+    await (await client.submit("echo", 1))
+    handle = await client.submit("add", 1)
+    first = await anext(event async for event in stream if ends(event))
+    assert first.task_id == handle.id
+    again = client.events(after=first.cursor)
+    other = await client.submit("echo", 2)
+    assert (await anext(event async for event in again if ends(event))).task_id == other.id
 
 
 async def test_a_hundred_readers_take_one_stream_and_one_connection(
@@ -100,7 +89,7 @@ async def test_a_hundred_readers_take_one_stream_and_one_connection(
     handles = await client.submit_many("gated", [["a"]] * 50)
     reading = [asyncio.create_task(all_of(handle)) for handle in handles * 2]
     await asyncio.gather(*map(until_running, handles))
-    assert await streams(client) == 1
+    assert (await client.stats())["streams"] == 1
     assert proxy.connections <= 2  # that one, and one for requests
     open_gate("a")
     for events in await asyncio.gather(*reading):
@@ -161,15 +150,18 @@ def test_what_waits_for_a_slow_reader_is_bounded() -> None:
 
 
 async def test_a_resume_that_is_too_large_for_the_server_asks_for_histories() -> None:
-    async with serving(TASKS_MAX_BODY_SIZE=3000) as proxy, TasksClient(proxy.url) as client:
+    async with (
+        serving(TASKS_MAX_BODY_SIZE=3000) as url,
+        proxy_to(url) as proxy,
+        TasksClient(proxy.url) as client,
+    ):
         handles = [await client.submit("gated", "a") for _ in range(100)]
         reading = [asyncio.create_task(all_of(handle)) for handle in handles]
         waiting = [asyncio.create_task(handle.result()) for handle in handles]
         await asyncio.gather(*map(until_running, handles))
         before = proxy.connections
         proxy.cut()
-        while proxy.connections < before + 2:  # the first is told that it is too much
-            await until_running(await client.submit("gated", "b"))
+        await proxy.reaches(before + 2)  # the first is told that it is too much
         open_gate("a")
         async with asyncio.timeout(HANG):
             assert await asyncio.gather(*waiting) == ["a"] * 100
@@ -199,7 +191,11 @@ async def test_a_connection_that_goes_silent_is_made_anew(
 
 
 async def test_a_server_that_has_forgotten_more_than_was_missed() -> None:
-    async with serving(TASKS_EVENT_BUFFER=10) as proxy, TasksClient(proxy.url) as client:
+    async with (
+        serving(TASKS_EVENT_BUFFER=10) as url,
+        proxy_to(url) as proxy,
+        TasksClient(proxy.url) as client,
+    ):
         handle = await client.submit("counts", 100, gate="half")
         others = [await client.submit("gated", "half") for _ in range(5)]
         waiting = [asyncio.create_task(other.result()) for other in others]
@@ -231,7 +227,7 @@ async def test_one_task_that_may_not_be_watched_spoils_nothing_for_the_others() 
             abort(403, "Not that one.")
         return None
 
-    async with serving(guarded) as proxy, TasksClient(proxy.url) as client:
+    async with serving(guarded) as url, TasksClient(url) as client:
         handles = [await client.submit("held", gate) for gate in ("a", "secret", "a", "secret")]
         waiting = [asyncio.create_task(handle.result()) for handle in handles]
         reading = [asyncio.create_task(all_of(handle)) for handle in handles]

@@ -26,12 +26,13 @@ from quart_tasks import (
 )
 
 from . import faulty_tasks
-from .faulty_tasks import appended, echo, raises, returns
+from .faulty_tasks import echo, raises, returns
 from .faulty_tasks import tasks as faulty
+from .footprints import appended
+from .processes import Watched
 from .sample_tasks import make_app
 from .sample_tasks import tasks as samples
-from .test_processes import Watched
-from .waiting import Gate, until, until_progress
+from .waiting import Gate, poll, until, until_progress
 
 HANG = 100  # seconds after which what should happen does not
 FEW_RECORDS = {"TASKS_MAX_FINISHED": 200, "TASKS_EVENT_BUFFER": 100}
@@ -359,13 +360,13 @@ class Broken:
 
     async def health(self, status: int) -> str:
         """Wait until it is so, as a monitor does: by asking; what it says then."""
-        client = self.app.test_client()
-        async with asyncio.timeout(HANG):
-            while True:
-                response = await client.get("/tasks/health")
-                if response.status_code == status:
-                    return await response.get_data(as_text=True)
-                await asyncio.sleep(0.01)
+
+        async def ask() -> str | None:
+            response = await self.app.test_client().get("/tasks/health")
+            text: str = await response.get_data(as_text=True)
+            return text if response.status_code == status else None
+
+        return str(await poll(ask))
 
 
 @pytest.fixture(

@@ -33,9 +33,8 @@ from quart_tasks import (
 
 from . import sample_tasks, watching
 from .e2e import shutdown_app
-from .faulty_tasks import descendants
+from .processes import Watched, descendants
 from .sample_tasks import make_app
-from .test_processes import Watched
 from .waiting import Gate, all_events, until, until_state
 from .watching import Script, Site, echo, flood, messages, play, solo, until_closed
 from .web import Closed, Socket, check_problem

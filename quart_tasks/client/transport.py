@@ -176,7 +176,7 @@ class Transport:
             timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_SECONDS),
         )  # fmt: skip
         try:
-            socket = await self.first(connecting)
+            socket = await self.first(connecting, Exception)  # some proxies break it off
         except aiohttp.WSServerHandshakeError as error:
             if error.status in (502, 503, 504):
                 raise Lost(f"the answer is {error.status}") from None
@@ -196,15 +196,18 @@ class Transport:
             )
         )  # fmt: skip
 
-    async def first(self, step: Awaitable[T]) -> T:
-        """What a stream begins with. Raises Lost, or Blocked where only streams do not begin."""
+    async def first(self, step: Awaitable[T], hint: type[Exception] = TimeoutError) -> T:
+        """What a stream begins with. Raises Lost, or Blocked where only streams do not begin:
+        `hint` is the kind of error that may mean that."""
         try:
             async with asyncio.timeout(min(self._timeout, FIRST_SECONDS)):
                 return await step
         except aiohttp.WSServerHandshakeError:
             raise
         except (aiohttp.ClientError, OSError) as error:
-            raise await self._held_back(lost(error)) from None
+            if isinstance(error, hint):
+                raise await self._held_back(lost(error)) from None
+            raise lost(error) from None
 
     def begun(self) -> None:
         """A stream gets through."""

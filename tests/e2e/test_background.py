@@ -8,7 +8,6 @@ import random
 import signal
 import socket
 import struct
-from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ import pytest
 from quart_tasks import Blob
 from quart_tasks.client import TasksClient
 
+from ..footprints import runs
 from ..waiting import Gate, poll
 from .serving import HANG, Server, serving
 
@@ -83,13 +83,7 @@ class Site:
         await self.until(server, "/tasks/health", lambda answer: answer["status"] == "ok")
 
     def runs(self) -> dict[str, list[int]]:
-        """The attempts that were begun, by id."""
-        runs: dict[str, list[int]] = defaultdict(list)
-        path = self.place / "ran"
-        for line in path.read_text().splitlines() if path.exists() else ():
-            id, attempt = line.split()
-            runs[id].append(int(attempt))
-        return runs
+        return runs(self.place / "ran")
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -22,8 +21,9 @@ from typing import Any
 import aiohttp
 import pytest
 
-from ..waiting import Gate
-from .serving import HANG, ROOT
+from ..footprints import runs
+from ..waiting import Gate, poll
+from .serving import HANG, ROOT, greeting
 
 APP = "tests.e2e.durable_app:app"
 NAMES = ["once", "again", "once_in_a_thread", "again_in_a_thread"]
@@ -48,12 +48,8 @@ class Server:
 
     async def greeting(self) -> bool:
         """Wait until it listens; False if it ends before."""
-        assert self.process.stdout is not None
-        async with asyncio.timeout(HANG):
-            line = (await self.process.stdout.readline()).decode()
-        found = re.search(r" on (http://\S+:\d+) ", line)
-        self.url = found[1] if found else ""
-        return found is not None
+        self.url = await greeting(self.process)
+        return self.url != ""
 
     async def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         """Status and JSON. Raises Gone."""
@@ -68,10 +64,11 @@ class Server:
 
     async def until_answer(self, path: str, wanted: Callable[[Any], object]) -> None:
         """Ask until the answer is as wanted."""
-        async with asyncio.timeout(HANG):
-            while True:
-                if wanted((await self.ask("GET", path))[1]):
-                    return
+
+        async def look() -> object:
+            return wanted((await self.ask("GET", path))[1])
+
+        await poll(look)
 
     async def submit(self, name: str, *args: Any, **body: Any) -> str:
         status, record = await self.ask("POST", "", {"name": name, "args": args, **body})
@@ -140,12 +137,7 @@ class Place:
         return server
 
     def runs(self) -> dict[str, list[int]]:
-        """The attempts that were begun, by id."""
-        runs: dict[str, list[int]] = defaultdict(list)
-        for line in self.ran.read_text().splitlines() if self.ran.exists() else ():
-            id, attempt = line.split()
-            runs[id].append(int(attempt))
-        return runs
+        return runs(self.ran)
 
 
 @pytest.fixture
@@ -342,14 +334,6 @@ def threads(pid: int, file: str, pattern: str) -> int:
     return sum(re.search(pattern, path.read_text()) is not None for path in paths)
 
 
-async def until(happened: Callable[[], object]) -> None:
-    async with asyncio.timeout(HANG):
-        while True:
-            if happened():
-                return
-            await asyncio.sleep(0)
-
-
 @pytest.mark.parametrize("times", [5, pytest.param(100, marks=LONG)])
 async def test_copies_of_a_stopped_server_hold_what_was_accepted(
     times: int, place: Place, tmp_path: Path
@@ -359,10 +343,10 @@ async def test_copies_of_a_stopped_server_hold_what_was_accepted(
     working = asyncio.create_task(crowd.work(server))
     pid = server.process.pid
     for number in range(times):
-        await until(lambda: len(crowd.accepted) > number)  # noqa: B023
+        await poll(lambda: len(crowd.accepted) > number)  # noqa: B023
         await asyncio.sleep(random.uniform(0.01, 0.3))
         os.kill(pid, signal.SIGSTOP)
-        await until(lambda: threads(pid, "stat", r"\) T ") == threads(pid, "stat", r"\) \w "))
+        await poll(lambda: threads(pid, "stat", r"\) T ") == threads(pid, "stat", r"\) \w "))
         at = tmp_path / f"copy{number}.db"
         copy(place.journal, at)
         for _ in range(1000):  # answers that are on their way
@@ -440,7 +424,7 @@ async def test_sync_comes_before_the_202(place: Place, tmp_path: Path) -> None:
             await strace.wait()
             pytest.skip(f"strace cannot attach here: {line}")
     pid = server.process.pid
-    await until(lambda: not threads(pid, "status", r"TracerPid:\s0\n"))
+    await poll(lambda: not threads(pid, "status", r"TracerPid:\s0\n"))
     await server.submit("once", 1, options={"delay": 3600})
     strace.terminate()
     async with asyncio.timeout(HANG):
@@ -591,7 +575,7 @@ async def test_next_server_takes_over_when_the_first_ends(place: Place) -> None:
     second = await place.spawn()
     lock = f"{place.journal}.lock"
 
-    await until(lambda: lock in open_files(second.process.pid))
+    await poll(lambda: lock in open_files(second.process.pid))
     assert await first.end() == 0, first.errors
     assert await second.greeting(), second.errors
     await second.healthy()

@@ -14,11 +14,12 @@ from typing import Any
 import aiohttp
 import pytest
 
-from ..test_processes import Watched
+from ..processes import Watched
+from ..waiting import poll
 from .serving import HANG, Server, serving
 
 APP = "tests.e2e.kill_app:app"
-BUSY = ["spins", "holds_the_gil", "has_a_child"]
+BUSY = ["spins", "holds_the_gil", "spawns"]
 
 MANY = pytest.param(20, marks=[pytest.mark.long, pytest.mark.timeout(600)])
 twenty_times = pytest.mark.parametrize("times", [2, MANY])
@@ -66,11 +67,7 @@ class Family:
         }
 
     async def grown_to(self, number: int) -> None:
-        async with asyncio.timeout(HANG):
-            while True:
-                if len(self.members()) >= number:
-                    return
-                await asyncio.sleep(0)
+        await poll(lambda: len(self.members()) >= number)
 
     async def gone(self) -> None:
         """Wait until none is left, one born late included."""

@@ -37,7 +37,8 @@ from quart import Quart, request, websocket
 
 app = Quart(__name__)
 number = 5
-flooding = {}
+stalled = asyncio.Condition()
+waiting = set()
 
 def create_app():
     return app
@@ -51,18 +52,22 @@ async def index():
 
 @app.websocket("/flood")
 async def flood():
-    me = object()
     try:
         while True:
-            flooding[me] = time.monotonic()
-            await websocket.send("x" * 65536)
+            sending = asyncio.ensure_future(websocket.send("x" * 65536))
+            if not (await asyncio.wait([sending], timeout=0.1))[0]:
+                async with stalled:
+                    waiting.add(sending)
+                    stalled.notify_all()
+            await sending
+            waiting.discard(sending)
     finally:
         print("over", flush=True)
 
 @app.get("/stalled/<int:count>")
-async def stalled(count):
-    while len([t for t in flooding.values() if time.monotonic() - t > 0.1]) < count:
-        await asyncio.sleep(0.01)
+async def until_stalled(count):
+    async with stalled:
+        await stalled.wait_for(lambda: len(waiting) >= count)
     return "all"
 
 @app.websocket("/quiet")
@@ -81,7 +86,7 @@ async def stream():
 @app.get("/last")
 async def last():
     print("begun", flush=True)
-    while True:
+    while True:  # until the server listens no more, which only a refused connection tells
         try:
             _, writer = await asyncio.open_connection("127.0.0.1", request.scope["server"][1])
         except OSError:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import shutil
 import signal
 import sys
@@ -17,6 +16,7 @@ from typing import Any
 import aiohttp
 from multidict import CIMultiDictProxy
 
+from tests.e2e.serving import greeting
 from tests.waiting import poll
 
 ROOT = Path(__file__).parents[2]
@@ -111,14 +111,11 @@ async def serving(path: Path, app: str, is_flask: bool) -> AsyncIterator[Asker]:
         stdout=asyncio.subprocess.PIPE, stderr=log, start_new_session=True,
     )  # fmt: skip
     try:
-        assert process.stdout is not None
-        async with asyncio.timeout(HANG):
-            line = (await process.stdout.readline()).decode()
-        found = re.search(r" on (http://\S+:\d+) ", line)
-        assert found is not None, line
+        url = await greeting(process)
+        assert url, (path / "server.log").read_text()
         jar = aiohttp.CookieJar(unsafe=True)  # which keeps cookies of an address, too
         async with aiohttp.ClientSession(cookie_jar=jar) as session:
-            yield Asker(session, found[1])
+            yield Asker(session, url)
     finally:
         with suppress(ProcessLookupError):
             # Its group, as a pool's workers live on without their parent; and while one of them
