@@ -22,7 +22,7 @@ export function folded(value, what) {
   /** @param {number} by */
   const draw = (by) => {
     depth = Math.max(0, depth + by);
-    fill(body, tree(value, depth));
+    fill(body, node("", value, depth, { left: NODES }));
   };
   const bar = h("div.tools", {},
     isContainer(value) && [
@@ -34,13 +34,8 @@ export function folded(value, what) {
   return h("div.folded", {}, bar, body);
 }
 
-/**
- * @param {any} value
- * @param {number} depth how many levels are open
- */
-export function tree(value, depth) {
-  return node("", value, depth, { left: NODES });
-}
+/** A value, folded, in a line. @param {any} value */
+export const inLine = (value) => h("div.json", {}, node("", value, 0, { left: 0 }));
 
 /** Whether two levels of a value are few lines. @param {any} value */
 function small(value) {

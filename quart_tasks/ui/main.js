@@ -4,13 +4,13 @@
 
 import { onTokenWanted } from "./api.js";
 import { byId, fill, h, set } from "./dom.js";
-import * as overview from "./overview.js";
+import * as overview from "./overview/page.js";
 import { Store } from "./store.js";
 import { Stream } from "./stream.js";
-import * as task from "./task.js";
-import * as tasks from "./tasks.js";
-import * as timeline from "./timeline.js";
-import * as types from "./types.js";
+import * as task from "./task/page.js";
+import * as tasks from "./tasks/page.js";
+import * as timeline from "./timeline/page.js";
+import * as types from "./types/page.js";
 
 /**
  * What a page gets: the tasks, the rest of its address (`#/tasks/ID?state=failed` has `ID`) and
@@ -35,6 +35,8 @@ const PAGES = [
 
 const store = new Store();
 let close = () => {};
+/** @type {Page | null} */
+let shown = null;
 
 function route() {
   const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?");
@@ -49,6 +51,12 @@ function route() {
   document.title = `${page.title} · ${location.host}`;
   for (const link of document.querySelectorAll("nav a"))
     set(link, "aria-current", link.getAttribute("href") === `#/${found.path}` ? "page" : null);
+  if (shown !== null && shown !== page) {
+    // As if it were another document: from its top on, for eyes and for keys.
+    scrollTo(0, 0);
+    main.focus({ preventScroll: true });
+  }
+  shown = page;
   close = page.open(main, { store, rest, query: new URLSearchParams(query) });
 }
 

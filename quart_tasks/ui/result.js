@@ -18,8 +18,8 @@ const TEXT = /^(text\/.*|application\/(.*\+)?(json|xml)|application\/javascript)
  */
 export class Result {
   constructor() {
-    this._body = h("div");
-    this.element = h("section.panel", { "aria-label": "Result", hidden: true },
+    this._body = h("div.body");
+    this.element = h("section.panel.result", { "aria-label": "Result", hidden: true },
       h("h2", {}, "Result"), this._body); // prettier-ignore
     this._shown = "";
     this._picture = "";
@@ -50,7 +50,7 @@ export class Result {
    * @param {number} size
    */
   _offer(record, type, size) {
-    const about = h("p.soft", {}, `${type || "no type"}, ${bytes(size)}`);
+    const about = h("p.quiet", {}, `${type || "no type"}, ${bytes(size)}`);
     const shown = h("div");
     const failed = h("p.problem", { role: "alert" });
     /** @param {(response: Response) => Promise<void>} use */
@@ -59,7 +59,10 @@ export class Result {
       try {
         await use(await resultOf(record.id));
       } catch (error) {
-        fill(failed, error instanceof SyntaxError ? "It is not the JSON that it says." : sentence(error));
+        fill(
+          failed,
+          error instanceof SyntaxError ? "It is not the JSON that it says." : sentence(error),
+        );
       }
     };
     const name = `${record.name}-${record.id.slice(0, 13)}${extension(type)}`;
@@ -93,7 +96,7 @@ export class Result {
       return ["text", async (it) => {
         const text = await it.text();
         fill(shown, h("pre.text", { tabindex: 0 }, text.slice(0, LONGEST_TEXT)),
-          text.length > LONGEST_TEXT && h("p.soft", {}, "The rest is in the download."));
+          text.length > LONGEST_TEXT && h("p.quiet", {}, "The rest is in the download."));
       }]; // prettier-ignore
     return [null, null];
   }
@@ -106,7 +109,8 @@ export class Result {
  */
 async function resultOf(id) {
   const response = await request(`/${id}/result`, { redirect: "manual" });
-  if (response.type === "opaqueredirect") throw new Refused(problem("It is a redirect: nothing to show."));
+  if (response.type === "opaqueredirect")
+    throw new Refused(problem("It is a redirect: nothing to show."));
   if (response.headers.get("Task-State") === "succeeded") return response;
   throw new Refused(problem("The server does not keep the result any more."));
 }

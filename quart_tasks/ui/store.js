@@ -93,6 +93,7 @@ export class Store {
     /** @type {Set<(frames: Frame[]) => void>} */
     this._listeners = new Set();
     this._all = new View(() => true, () => {}); // prettier-ignore
+    this.losses = 0; // grows when it forgets tasks that the server may still have
     this._more = false; // the snapshot has further frames
   }
 
@@ -154,6 +155,7 @@ export class Store {
 
   /** @param {Set<string>} changed */
   _trim(changed) {
+    this.losses += 1;
     for (const [id, record] of this.tasks) {
       if (this.tasks.size <= LEFT) break;
       if (record.finished_at) {
@@ -166,6 +168,7 @@ export class Store {
 
   /** Forget all tasks. */
   clear() {
+    this.losses += 1;
     this.tasks.clear();
     this._all.ids = [];
     for (const view of this._views) {

@@ -120,23 +120,3 @@ export function scaleOf(columns, times, stacked) {
     columns.reduce((sum, column) => sum + (column[at] ?? 0), 0));
   return linear(Math.max(0, ...sums));
 }
-
-const STEPS = [
-  0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600,
-];
-
-/**
- * Round times between two, at most `most` of them.
- *
- * @param {number} from ms
- * @param {number} to ms
- * @param {number} most
- * @returns {{times: number[], step: number}} both in ms
- */
-export function clockTicks(from, to, most) {
-  const wanted = (to - from) / 1000 / Math.max(1, most);
-  const step = (STEPS.find((each) => each >= wanted) ?? 1800) * 1000;
-  const times = [];
-  for (let time = Math.ceil(from / step) * step; time <= to; time += step) times.push(time);
-  return { times, step };
-}

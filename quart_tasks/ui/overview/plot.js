@@ -12,7 +12,7 @@ const GAP = 2500; // ms without a sample: the server was away
 const [LEFT, RIGHT, TOP, BOTTOM] = [54, 10, 10, 20];
 
 /**
- * One curve. `style` is a class that says how it is drawn (`charts.css`), so that colour is not
+ * One curve. `style` is a class that says how it is drawn (`overview.css`), so that colour is not
  * all that tells it from others; `marked` seconds, where it is not 0, get a mark at the top.
  *
  * @typedef {{label: string, style: string, of: (sample: Sample) => number | null,

@@ -2,8 +2,8 @@
 
 /** @import {Bar, Lane, Lanes} from "./lanes.js" */
 
-import { clockTicks } from "../overview/geometry.js";
 import { far } from "./lanes.js";
+import { clockTicks } from "./navigation.js";
 
 const MOST = 24; // lanes of an executor that are drawn one by one; the others are counted
 const [LABELS, AXIS, HEAD, ROW, CROWD] = [104, 24, 22, 18, 44]; // px
@@ -14,13 +14,15 @@ const HUES = 8;
 /** @typedef {{lane: Lane, top: number} | {crowd: Lane[], top: number}} Row */
 /** @typedef {{from: number, to: number, now: number, byName: boolean, marked: Bar | null}} Look */
 
-export class Gantt {
+export class Chart {
   /** @param {HTMLCanvasElement} canvas */
   constructor(canvas) {
     this.canvas = canvas;
     this._pen = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
     /** @type {Row[]} */
     this.rows = [];
+    /** @type {{label: string, top: number}[]} */
+    this._heads = [];
     /** @type {Map<string, string>} */
     this._colours = new Map();
     /** @type {Map<string, number>} */
@@ -48,7 +50,7 @@ export class Gantt {
   restyle() {
     const probe = document.createElement("i");
     this.canvas.before(probe);
-    const names = ["text", "quiet", "line", "panel", "sunken", "on-accent", ...STATES];
+    const names = ["text", "quiet", "line", "panel", "on-accent", ...STATES];
     for (let hue = 1; hue <= HUES; hue += 1) names.push(`n${hue}`);
     for (const name of names) {
       probe.style.color = `var(--${name})`;
@@ -71,21 +73,13 @@ export class Gantt {
     this._arrange(lanes);
     this.isEmpty = true;
     this._perMs = (this._width - LABELS) / (look.to - look.from);
-    const pen = this._pen;
-    pen.fillStyle = this._colour("panel");
-    pen.fillRect(0, 0, this._width, this._height);
+    this._fill("panel", 0, 0, this._width, this._height);
     this._drawAxis(look);
-    let top = AXIS;
-    for (const group of lanes.groups) {
-      this._write(group.executor, 12, top + HEAD / 2 + 1, "text", LABELS - 16, 600);
-      top += HEAD;
-      for (const row of this.rows) {
-        if (row.top !== top) continue;
-        if ("crowd" in row) this._drawCrowd(row.crowd, top, look);
-        else this._drawLane(row.lane, top, look);
-        top += "crowd" in row ? CROWD : ROW;
-      }
-    }
+    for (const { label, top } of this._heads)
+      this._write(label, 12, top + HEAD / 2 + 1, "text", LABELS - 16, 600);
+    for (const row of this.rows)
+      if ("crowd" in row) this._drawCrowd(row.crowd, row.top, look);
+      else this._drawLane(row.lane, row.top, look);
     const now = this.x(look.now);
     if (now >= LABELS && now <= this._width) this._fill("quiet", now, AXIS - 4, 1, this._height);
   }
@@ -93,8 +87,10 @@ export class Gantt {
   /** Give each lane its row, and the canvas its size. @param {Lanes} lanes */
   _arrange(lanes) {
     this.rows = [];
+    this._heads = [];
     let top = AXIS;
-    for (const { lanes: all } of lanes.groups) {
+    for (const { executor, lanes: all } of lanes.groups) {
+      this._heads.push({ label: executor, top });
       top += HEAD;
       for (const lane of all.slice(0, MOST)) {
         this.rows.push({ lane, top });
@@ -141,7 +137,7 @@ export class Gantt {
       const date = new Date(time);
       const words = date.toLocaleTimeString("en-GB");
       const part = step < 1000 ? `.${String(date.getMilliseconds()).padStart(3, "0")}` : "";
-      this._write(words + part, this.x(time) + 4, 11, "quiet");
+      if (this.x(time) < this._width - 56) this._write(words + part, this.x(time) + 4, 11, "quiet");
     }
     this._fill("line", 0, AXIS - 1, this._width, 1);
   }
@@ -207,6 +203,7 @@ export class Gantt {
     const most = lanes.length;
     for (let x = 0, here = 0, bad = 0; x < columns; x += 1) {
       here += all[x];
+      if (here) this.isEmpty = false;
       bad += failed[x];
       const [high, low] = [(here / most) * (CROWD - 4), (bad / most) * (CROWD - 4)];
       if (here) this._fill("running", LABELS + x, top + CROWD - 2 - high, 1, Math.max(1, high));
@@ -246,23 +243,12 @@ export class Gantt {
     this._pen.fillText(words, x, y, most);
   }
 
-  /**
-   * What is at a place of the canvas: a bar, or the lanes that have no row.
-   *
-   * @param {number} x
-   * @param {number} y
-   * @returns {{bar: Bar, top: number} | {crowd: Lane[], top: number} | null}
-   */
+  /** The bar at a place of the canvas. @param {number} x @param {number} y */
   at(x, y) {
-    if (x < LABELS) return null;
-    const row = this.rows.find((each) => {
-      const high = "crowd" in each ? CROWD : ROW;
-      return y >= each.top && y < each.top + high;
-    });
-    if (!row || "crowd" in row) return row ?? null;
+    const row = this.rows.find((each) => y >= each.top && y < each.top + ROW);
+    if (x < LABELS || !row || "crowd" in row) return null;
     const bar = row.lane.near(this.time(x));
-    const reach = this.time(NEAR) - this.time(0);
-    return bar && far(bar, this.time(x)) <= reach ? { bar, top: row.top } : null;
+    return bar && far(bar, this.time(x)) <= NEAR / this._perMs ? bar : null;
   }
 }
 

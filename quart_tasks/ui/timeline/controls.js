@@ -1,6 +1,6 @@
 // Round the timeline: what is shown, chosen, and what is said of one bar.
 
-/** @import {Gantt} from "./chart.js" */
+/** @import {Chart} from "./chart.js" */
 /** @import {Bar} from "./lanes.js" */
 /** @import {TimeWindow} from "./navigation.js" */
 
@@ -19,23 +19,25 @@ export class Tip {
   }
 
   /**
-   * Stand below a bar, or nowhere.
+   * Stand below a bar, or above it if there is no room; or nowhere.
    *
    * @param {Bar | null} bar
-   * @param {Gantt} gantt
+   * @param {Chart} chart
    * @param {number} now ms
    */
-  show(bar, gantt, now) {
-    const row = bar && gantt.rowOf(bar);
+  show(bar, chart, now) {
+    const row = bar && chart.rowOf(bar);
     this.element.hidden = !row;
     if (!bar || !row) return;
     const retried = bar.attempt > 1 ? ` · attempt ${bar.attempt}` : "";
     fill(this.element, h("b", {}, bar.name),
       h("span", { class: `state ${bar.state}` }, outcome(bar, now)),
       h("span", {}, `${clock(bar.start)} · ${bar.worker}${retried}`), h("code", {}, bar.id));
-    const most = gantt.canvas.clientWidth - this.element.offsetWidth - 8;
-    this.element.style.left = `${Math.max(8, Math.min(gantt.x(bar.start), most))}px`;
-    this.element.style.top = `${row.top + 24}px`;
+    const { offsetWidth: wide, offsetHeight: high, style } = this.element;
+    const { clientWidth, clientHeight } = chart.canvas;
+    const below = row.top + 24;
+    style.left = `${Math.max(8, Math.min(chart.x(bar.start), clientWidth - wide - 8))}px`;
+    style.top = `${below + high < clientHeight ? below : Math.max(0, row.top - high - 6)}px`;
   }
 }
 
@@ -78,8 +80,8 @@ export class TimeTools {
     return chosen.byName;
   }
 
-  /** @param {Gantt} gantt */
-  show(gantt) {
+  /** @param {Chart} chart */
+  show(chart) {
     const { isLive, span } = this._view;
     this._spans.forEach((button, at) =>
       set(button, "aria-pressed", String(isLive && span === MINUTES[at] * 60_000)),
@@ -87,12 +89,13 @@ export class TimeTools {
     text(this._pause, isLive ? "Pause" : "Go on");
     /** @type {[string, string][]} */
     const entries = chosen.byName
-      ? [...gantt.hues].slice(0, NAMED).map(([name, hue]) => [name, `hue n${hue}`])
+      ? [...chart.hues].slice(0, NAMED).map(([name, hue]) => [name, `hue n${hue}`])
       : STATES.map((state) => [state, state]);
     if (entries.join() === this._listed) return;
     this._listed = entries.join();
-    const rest = chosen.byName ? gantt.hues.size - NAMED : 0;
+    const rest = chosen.byName ? chart.hues.size - NAMED : 0;
     fill(this._legend, entries.map(([name, kind]) => h("li", { class: kind }, name)),
-      rest > 0 && h("li.rest", {}, `and ${rest} more`));
+      rest > 0 && h("li.rest", {}, `and ${rest} more`),
+      chosen.byName && h("li.rest", {}, "high: failed, low: cancelled"));
   }
 }

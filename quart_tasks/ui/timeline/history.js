@@ -10,7 +10,7 @@ const MOST = 20; // pages: older tasks are not worth the wait
 const PAUSE = 5000; // ms before a request that failed is made again
 
 /** Loads pages of tasks, the newest first, back to a time. */
-export class Past {
+export class History {
   /** @param {Store} store */
   constructor(store) {
     this._store = store;

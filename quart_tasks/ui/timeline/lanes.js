@@ -9,6 +9,9 @@
  *            attempt: number, start: number, end: number}} Bar
  */
 
+// A slot is given to the next before the end of the last is written down.
+const TOUCH = 5; // ms
+
 /** Bars one after the other. */
 export class Lane {
   /** @param {string} label */
@@ -16,6 +19,13 @@ export class Lane {
     this.label = label;
     /** @type {Bar[]} */
     this.bars = [];
+  }
+
+  /** @param {Bar} bar */
+  add(bar) {
+    let at = this.bars.length;
+    while (at && this.bars[at - 1].start > bar.start) at -= 1; // it touches the last one
+    this.bars.splice(at, 0, bar);
   }
 
   /** Where the bars begin that end at `time` or later. @param {number} time */
@@ -63,16 +73,17 @@ export class Group {
   add(bar) {
     const lanes = this._workers.get(bar.worker) ?? [];
     this._workers.set(bar.worker, lanes);
-    let lane = lanes.find(({ bars }) => (bars.at(-1)?.end ?? 0) <= bar.start);
+    const isOne = bar.worker !== this.executor; // and does one after the other
+    let lane = isOne ? lanes[0]
+      : lanes.find(({ bars }) => (bars.at(-1)?.end ?? 0) <= bar.start + TOUCH);
     if (!lane) {
-      const numbered = lanes.length || bar.worker === this.executor;
-      lane = new Lane(numbered ? `${bar.worker} ${lanes.length + 1}` : bar.worker);
+      lane = new Lane(isOne ? bar.worker : `${bar.worker} ${lanes.length + 1}`);
       lanes.push(lane);
       this.lanes = [...this._workers.keys()]
         .sort((one, other) => one.localeCompare(other, "en", { numeric: true }))
         .flatMap((worker) => this._workers.get(worker) ?? []);
     }
-    lane.bars.push(bar);
+    lane.add(bar);
   }
 }
 

@@ -1,10 +1,30 @@
 // The part of time that the timeline shows, and how pointer and keys move it.
 
-/** @import {Gantt} from "./chart.js" */
+/** @import {Chart} from "./chart.js" */
 /** @import {Bar} from "./lanes.js" */
 
 const [LEAST, MOST] = [20, 60 * 60_000]; // ms that may be shown
 const BACK = 60 * 60_000; // ms that it may lie in the past
+
+const STEPS = [
+  0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600,
+];
+
+/**
+ * Round times between two, at most `most` of them.
+ *
+ * @param {number} from ms
+ * @param {number} to ms
+ * @param {number} most
+ * @returns {{times: number[], step: number}} both in ms
+ */
+export function clockTicks(from, to, most) {
+  const wanted = (to - from) / 1000 / Math.max(1, most);
+  const step = (STEPS.find((each) => each >= wanted) ?? 1800) * 1000;
+  const times = [];
+  for (let time = Math.ceil(from / step) * step; time <= to; time += step) times.push(time);
+  return { times, step };
+}
 
 export class TimeWindow {
   /**
@@ -83,12 +103,12 @@ export class TimeWindow {
 
 /**
  * @param {HTMLCanvasElement} canvas
- * @param {Gantt} gantt
+ * @param {Chart} chart
  * @param {TimeWindow} view
  * @param {Marks} marks
  */
-export function steer(canvas, gantt, view, marks) {
-  const perPixel = () => gantt.time(1) - gantt.time(0);
+export function steer(canvas, chart, view, marks) {
+  const perPixel = () => chart.time(1) - chart.time(0);
   let [pressed, moved] = [NaN, 0];
 
   canvas.addEventListener("wheel", (event) => {
@@ -97,7 +117,7 @@ export function steer(canvas, gantt, view, marks) {
     const sideways = event.shiftKey ? event.deltaX || event.deltaY : event.deltaX;
     if (Math.abs(sideways) > Math.abs(event.deltaY) || event.shiftKey)
       view.move(sideways * lines * perPixel());
-    else view.zoom(1.0015 ** (event.deltaY * lines), gantt.time(event.offsetX));
+    else view.zoom(1.0015 ** (event.deltaY * lines), chart.time(event.offsetX));
   }, { passive: false });
   canvas.addEventListener("pointerdown", (event) => {
     if (event.button) return;
@@ -106,8 +126,7 @@ export function steer(canvas, gantt, view, marks) {
   });
   canvas.addEventListener("pointermove", (event) => {
     if (Number.isNaN(pressed)) {
-      const found = gantt.at(event.offsetX, event.offsetY);
-      const bar = found && "bar" in found ? found.bar : null;
+      const bar = chart.at(event.offsetX, event.offsetY);
       canvas.style.cursor = bar ? "pointer" : "grab";
       marks.mark(bar);
       return;
@@ -122,26 +141,26 @@ export function steer(canvas, gantt, view, marks) {
   canvas.addEventListener("pointerup", (event) => {
     const isClick = !Number.isNaN(pressed) && moved < 4;
     pressed = NaN;
-    const found = isClick && gantt.at(event.offsetX, event.offsetY);
-    if (found && "bar" in found) location.hash = `#/tasks/${encodeURIComponent(found.bar.id)}`;
+    const bar = isClick && chart.at(event.offsetX, event.offsetY);
+    if (bar) location.hash = `#/tasks/${encodeURIComponent(bar.id)}`;
   });
   canvas.addEventListener("pointercancel", () => (pressed = NaN));
   canvas.addEventListener("pointerleave", () => marks.mark(null));
   canvas.addEventListener("blur", () => marks.mark(null));
   canvas.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.altKey || event.metaKey) return;
-    const did = onKey(event, gantt, view, marks);
+    const did = onKey(event, chart, view, marks);
     if (did) event.preventDefault();
   });
 }
 
 /**
  * @param {KeyboardEvent} event
- * @param {Gantt} gantt
+ * @param {Chart} chart
  * @param {TimeWindow} view
  * @param {Marks} marks
  */
-function onKey({ key, shiftKey }, gantt, view, marks) {
+function onKey({ key, shiftKey }, chart, view, marks) {
   const bar = marks.marked();
   const way = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1 }[key];
   if (key === "+" || key === "=") view.zoom(0.5);
@@ -152,7 +171,7 @@ function onKey({ key, shiftKey }, gantt, view, marks) {
   else if (key === "Enter" && bar) location.hash = `#/tasks/${encodeURIComponent(bar.id)}`;
   else if (way && shiftKey) view.move((way * view.span) / 10);
   else if (way) {
-    const next = neighbour(gantt, view, bar, way, key.startsWith("ArrowL") || key.endsWith("ght"));
+    const next = neighbour(chart, view, bar, way, /Left|Right/.test(key));
     if (next) {
       view.show(next);
       marks.mark(next, true);
@@ -164,14 +183,14 @@ function onKey({ key, shiftKey }, gantt, view, marks) {
 /**
  * The next bar in the lane, or the nearest of the next lane; at first the newest of all.
  *
- * @param {Gantt} gantt
+ * @param {Chart} chart
  * @param {TimeWindow} view
  * @param {Bar | null} bar
  * @param {number} way
  * @param {boolean} inLane
  */
-function neighbour(gantt, view, bar, way, inLane) {
-  const lanes = gantt.rows.flatMap((row) =>
+function neighbour(chart, view, bar, way, inLane) {
+  const lanes = chart.rows.flatMap((row) =>
     "lane" in row && row.lane.bars.length ? [row.lane] : [],
   );
   const at = bar ? lanes.findIndex((lane) => lane.place(bar) >= 0) : -1;

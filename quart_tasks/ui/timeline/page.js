@@ -5,12 +5,12 @@
 
 import { h, say, text } from "../dom.js";
 import { clock } from "../format.js";
-import { Gantt } from "./chart.js";
+import { Chart } from "./chart.js";
 import { TimeTools, Tip, outcome } from "./controls.js";
-import { Past } from "./history.js";
+import { History } from "./history.js";
 import { Lanes } from "./lanes.js";
 import { TimeWindow, steer } from "./navigation.js";
-import { Busy } from "./table.js";
+import { LaneTable } from "./table.js";
 
 export const title = "Timeline";
 
@@ -25,8 +25,8 @@ const pauseOf = (cost) => Math.max(50, 4 * cost);
  * @param {Context} context
  */
 export function open(main, { store }) {
-  const past = new Past(store);
-  const now = () => Date.now() + past.skew;
+  const history = new History(store);
+  const now = () => Date.now() + history.skew;
   const change = () => (isDirty = true);
   let isDirty = true;
   let [drawn, cost, told, swept] = [0, 0, 0, 0];
@@ -38,18 +38,18 @@ export function open(main, { store }) {
   const tools = new TimeTools(view, change);
   const canvas = h("canvas", { tabindex: "0", role: "application",
     "aria-label": "Timeline of tasks", "aria-describedby": "timeline-keys" });
-  const gantt = new Gantt(canvas);
+  const chart = new Chart(canvas);
   const tip = new Tip();
-  const busy = new Busy(change);
+  const table = new LaneTable(change);
   const note = h("p.note", { role: "status" });
   const nothing = h("p.empty", { hidden: true }, "No task has run in this time. ",
     h("a", { href: "#/types" }, "Submit one"), ".");
   main.append(h("div.page-head", {}, h("h1", {}, title), tools.elements),
-    h("div.gantt.panel", {}, canvas, tip.element, nothing), note,
+    h("div.chart.panel", {}, canvas, tip.element, nothing), note,
     h("p.how", { id: "timeline-keys" }, "Wheel to zoom, drag to move. Keys: arrows go from task ",
       "to task, Enter opens it, + and − zoom, Shift with arrows moves, space pauses, ",
       "End is now."),
-    busy.element);
+    table.element);
 
   /** @param {Bar | null} bar */
   function mark(bar, keyed = false) {
@@ -63,38 +63,35 @@ export function open(main, { store }) {
       swept = now();
       lanes.arrange(Math.min(swept - KEPT, view.from));
     }
-    gantt.draw(lanes, { from: view.from, to: view.to, now: now(), byName: tools.byName, marked });
-    nothing.hidden = !gantt.isEmpty;
-    tip.show(marked, gantt, now());
-    tools.show(gantt);
+    chart.draw(lanes, { from: view.from, to: view.to, now: now(), byName: tools.byName, marked });
+    nothing.hidden = !chart.isEmpty;
+    tip.show(marked, chart, now());
+    tools.show(chart);
   }
 
   /** What need not be told at every drawing. */
   function tell() {
-    busy.show(gantt.rows, view.from, Math.min(view.to, now()));
-    const isCut = past.isFull && past.since > view.from;
-    text(
-      note,
-      isCut
-        ? `Tasks submitted before ${clock(past.since).slice(0, 8)} are too many to be loaded.`
-        : "",
-    );
-    void past.reach(view.from);
+    table.show(chart.rows, view.from, Math.min(view.to, now()));
+    const isCut = history.isFull && history.since > view.from;
+    const first = isCut ? clock(history.since).slice(0, 8) : "";
+    text(note, first && `Tasks submitted before ${first} are too many to be loaded.`);
+    void history.reach(view.from);
   }
 
   let request = requestAnimationFrame(function frame(time) {
     request = requestAnimationFrame(frame);
     // What runs grows, and the view moves on: but less than a pixel is nothing to see.
     const moves = view.isLive && time - drawn > view.span / 1200;
-    if (time - drawn < pauseOf(cost) || !(isDirty || moves)) return;
-    drawn = time;
-    isDirty = false;
-    const begun = performance.now();
-    draw();
-    cost = performance.now() - begun;
-    if (time - told < 1000) return;
-    told = time;
-    tell();
+    if (time - drawn >= pauseOf(cost) && (isDirty || moves)) {
+      drawn = time;
+      isDirty = false;
+      draw();
+      cost = performance.now() - time;
+    }
+    if (drawn > told && time - told >= 1000) {
+      told = time;
+      tell();
+    }
   });
 
   lanes.isStale = true;
@@ -104,12 +101,12 @@ export function open(main, { store }) {
     if (changed) for (const id of changed) lanes.update(id, store.tasks.get(id), now());
     else {
       lanes.clear();
-      past.reset();
+      history.reset();
     }
   });
 
   const restyle = () => {
-    gantt.restyle();
+    chart.restyle();
     change();
   };
   restyle();
@@ -117,13 +114,13 @@ export function open(main, { store }) {
   dark.addEventListener("change", restyle);
   const sizes = new ResizeObserver(change);
   sizes.observe(canvas);
-  steer(canvas, gantt, view, { mark, marked: () => marked });
+  steer(canvas, chart, view, { mark, marked: () => marked });
 
   return () => {
     cancelAnimationFrame(request);
     dark.removeEventListener("change", restyle);
     sizes.disconnect();
-    past.close();
+    history.close();
     store.release(tasks);
   };
 }

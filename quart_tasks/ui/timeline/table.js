@@ -3,10 +3,10 @@
 /** @import {Row} from "./chart.js" */
 /** @import {Lane} from "./lanes.js" */
 
-import { fill, h } from "../dom.js";
+import { fill, h, text } from "../dom.js";
 import { number } from "../format.js";
 
-export class Busy {
+export class LaneTable {
   /** @param {() => void} onOpen */
   constructor(onOpen) {
     this._body = h("tbody");
@@ -26,13 +26,18 @@ export class Busy {
    */
   show(rows, from, to) {
     if (!this.element.open) return;
-    fill(this._body, rows.map((row) => {
+    if (rows.length !== this._body.rows.length)
+      fill(this._body, rows.map(() => h("tr", {}, h("th", { scope: "row" }),
+        [1, 2, 3, 4].map(() => h("td")))));
+    rows.forEach((row, at) => {
       const lanes = "crowd" in row ? row.crowd : [row.lane];
       const label = "crowd" in row ? `${lanes.length} more` : row.lane.label;
       const { share, tasks, failed, cancelled } = use(lanes, from, to);
-      const cells = [`${Math.round(share * 100)} %`, ...[tasks, failed, cancelled].map(number)];
-      return h("tr", {}, h("th", { scope: "row" }, label), cells.map((cell) => h("td", {}, cell)));
-    }));
+      const figures = [tasks, failed, cancelled].map(number);
+      // In place: a screen reader may be reading it.
+      [label, `${Math.round(share * 100)} %`, ...figures].forEach((words, column) =>
+        text(this._body.rows[at].cells[column], words));
+    });
   }
 }
 

@@ -15,11 +15,8 @@ export class Submitted {
     this._state = h("span.state");
     this._time = h("span.took");
     this._inner = h("div");
-    this._bar = h(
-      "div.bar",
-      { role: "progressbar", "aria-label": `Progress of ${record.name}` },
-      this._inner,
-    );
+    const named = { role: "progressbar", "aria-label": `Progress of ${record.name}` };
+    this._bar = h("div.bar", named, this._inner);
     this._words = h("span");
     this._error = h("p.error", { hidden: true });
     this._result = new Result();
@@ -73,6 +70,7 @@ export class Submitted {
     const done = state === "succeeded";
     const total = progress?.total ?? 0;
     const part = done ? 1 : total > 0 ? Math.min(1, (progress?.current ?? 0) / total) : 0;
+    this._bar.hidden = Boolean(ended) && !part;
     set(this._bar, "class", `bar ${state}${state === "running" && !total ? " unknown" : ""}`);
     this._inner.style.width = `${part * 100}%`;
     set(this._bar, "aria-valuenow", total || done ? Math.round(part * 100) : null);

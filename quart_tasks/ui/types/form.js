@@ -29,7 +29,7 @@ const optionsOf = ({ options }) => ({
   },
 });
 
-/** What is to be posted; `find` gives the field of a JSON pointer into it. */
+/** Fields for what is to be posted, and beside them what was wrong. */
 export class Form {
   /**
    * @param {TaskType} type

@@ -1,6 +1,6 @@
 // Fields that are made of others, and that for one of several kinds of values.
 
-/** @import {Fault, Field} from "./inputs.js" */
+/** @import {Fault} from "./inputs.js" */
 /** @import {Definitions, Schema} from "./schema.js" */
 
 import { fill, h, set } from "../dom.js";

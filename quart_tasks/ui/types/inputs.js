@@ -106,7 +106,8 @@ export class NumberField extends Input {
   constructor(label, schema) {
     const whole = schema.type === "integer";
     super(label, h("input.number", {
-      type: "number", inputmode: whole ? "numeric" : "decimal", step: whole ? 1 : "any",
+      type: "number", inputmode: whole ? "numeric" : "decimal",
+      step: schema.multipleOf ?? (whole ? 1 : "any"),
       min: schema.minimum, max: schema.maximum, autocomplete: "off",
     }));
     this._whole = whole;

@@ -15,8 +15,8 @@ export class TupleField extends Group {
   constructor(schema, label, kit) {
     super(schema, label, kit);
     /** @type {Schema[]} */
-    const items = schema.prefixItems;
-    this._parts = items.map((each, at) => this.make(each, `${label} ${at + 1}`));
+    this._items = schema.prefixItems;
+    this._parts = this._items.map((each, at) => this.make(each, `${label} ${at + 1}`));
     this.element.append(...this._parts.map((part) => h("div.item", {}, named(part), part.element)),
                         this._error);
   }
@@ -31,7 +31,7 @@ export class TupleField extends Group {
   }
 
   set value(value) {
-    this._parts.forEach((part, at) => (part.value = value?.[at]));
+    this._parts.forEach((part, at) => (part.value = value?.[at] ?? this._items[at].default));
   }
 
   /** @param {string} name */
@@ -135,6 +135,7 @@ export class ListField extends Group {
   }
 }
 
+/** Names and values. */
 export class MapField extends Group {
   /** @param {Schema} schema @param {string} label @param {Kit} kit */
   constructor(schema, label, kit) {
@@ -185,11 +186,7 @@ export class MapField extends Group {
   _add(name) {
     const part = this.make(this.schema.additionalProperties, `${this.label} value`);
     named(part);
-    const key = h("input.key", {
-      "aria-label": `${this.label} name`,
-      placeholder: "name",
-      autocomplete: "off",
-    });
+    const key = h("input.key", { "aria-label": `${this.label} name`, placeholder: "name" });
     key.value = name;
     const remove = removal(`from ${this.label}`, () => {
       this._entries = this._entries.filter((each) => each !== entry);

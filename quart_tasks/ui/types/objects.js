@@ -17,10 +17,8 @@ export class ObjectField extends Group {
     this.properties = new Map();
     for (const [name, each] of Object.entries(schema.properties ?? {}))
       this.properties.set(name, new Property(this, name, each, required.has(name)));
-    this.element.append(
-      ...[...this.properties.values()].map(({ element }) => element),
-      this._error,
-    );
+    for (const { element } of this.properties.values()) this.element.append(element);
+    this.element.append(this._error);
   }
 
   get parts() {
@@ -104,7 +102,6 @@ class Property {
   }
 
   _show() {
-    this.element.classList.toggle("given", this.given);
     this._left.hidden = this.given;
     this._reset.hidden = !this.given;
   }

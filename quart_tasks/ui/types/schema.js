@@ -45,7 +45,7 @@ export function variants(schema, definitions) {
 }
 
 /**
- * What a value that nobody has chosen begins as: the values of an enumeration, or undefined.
+ * The values that a schema allows, if it names them one by one.
  *
  * @param {Schema} schema
  * @returns {any[] | undefined}
@@ -122,7 +122,8 @@ export function fits(value, raw, definitions) {
     if (typeof value !== "object" || value === null || Array.isArray(value)) return false;
     const { properties = {}, required = [] } = schema;
     // Its tag, if it has one, is a property of one value.
-    const tags = Object.keys(properties).filter((name) => name in value && choices(properties[name]));
+    const known = Object.keys(properties).filter((name) => name in value);
+    const tags = known.filter((name) => choices(properties[name]));
     const isWhole = required.every((/** @type {string} */ name) => name in value);
     return isWhole && tags.every((name) => fits(value[name], properties[name], definitions));
   }

@@ -1,6 +1,6 @@
 // Where tasks of one type are submitted: the form, and what came of it.
 
-/** @import {TaskType} from "../shapes.js" */
+/** @import {TaskRecord, TaskType} from "../shapes.js" */
 /** @import {Store} from "../store.js" */
 
 import { Refused, post, sentence } from "../api.js";
@@ -51,12 +51,7 @@ async function submit(desk, body, store) {
     const record = await post("", body, { "Idempotency-Key": desk.unsure.key });
     desk.unsure = null;
     store.add([record]);
-    const task = new Submitted(record);
-    desk.list.prepend(task.element);
-    desk.tasks.unshift(task);
-    for (const old of desk.tasks.splice(SHOWN)) old.remove();
-    if (desk.list.isConnected) task.open(store);
-    task.element.scrollIntoView({ block: "nearest" });
+    show(desk, record, store);
     say(`${record.name} is submitted.`);
   } catch (error) {
     if (error instanceof Refused && error.status < 500) {
@@ -66,6 +61,22 @@ async function submit(desk, body, store) {
   } finally {
     desk.form.setBusy(false);
   }
+}
+
+/**
+ * @param {Desk} desk
+ * @param {TaskRecord} record
+ * @param {Store} store
+ */
+function show(desk, record, store) {
+  // The option `key` may have given one that is there already.
+  const task = desk.tasks.find((each) => each.record.id === record.id) ?? new Submitted(record);
+  task.close();
+  desk.tasks = [task, ...desk.tasks.filter((each) => each !== task)];
+  for (const old of desk.tasks.splice(SHOWN)) old.remove();
+  desk.list.prepend(task.element);
+  if (desk.list.isConnected) task.open(store);
+  task.element.scrollIntoView({ block: "nearest" });
 }
 
 /** A key that nobody else has. Only pages over HTTPS, and localhost, have `randomUUID`. */
