@@ -1,4 +1,4 @@
-"""What every question shares: figures, results, the table, the machine, the child process."""
+"""What every question shares: figures, results, the machine, the child process."""
 
 import gc
 import json
@@ -8,7 +8,8 @@ import resource
 import subprocess
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -16,6 +17,10 @@ from typing import Any
 import msgspec
 
 ROOT = Path(__file__).parent.parent
+BESIDE = (
+    "aiojobs", "celery", "fastapi", "fastapi-taskflow", "flask", "gunicorn", "loky", "pebble",
+    "taskiq", "uvicorn", "uvloop",
+)  # fmt: skip
 
 
 class Figure(msgspec.Struct, frozen=True):
@@ -25,14 +30,27 @@ class Figure(msgspec.Struct, frozen=True):
     low: float
     high: float
 
-    def __str__(self) -> str:
-        if self.low == self.high:
-            return f"{self.median:,.4g}"
-        return f"{_short(self.median)} ({_short(self.low)} to {_short(self.high)})"
+
+class Peer(msgspec.Struct, frozen=True, kw_only=True):
+    """One more row of a result: another project, or another way of ours.
+
+    `figure` is None for what is missing or failed, and `notes` says why. `ratio` is to the
+    baseline unless the notes say otherwise; `met` is None without an aim.
+    """
+
+    name: str
+    figure: Figure | None
+    ratio: float | None = None
+    aim: str = ""
+    met: bool | None = None
+    notes: str = ""
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """One answer. `ratio` is `ours` by `baseline`, both in `unit`; `met` is None without an aim."""
+    """One answer. `ratio` is `ours` by `baseline`, both in `unit`; `met` is None without an aim.
+
+    `name` is the question's, as `--only` takes it. The baseline is the limit, where there is one.
+    """
 
     name: str
     question: str
@@ -43,6 +61,16 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     aim: str
     met: bool | None
     notes: str = ""
+    ours_name: str = "quart_tasks"
+    baseline_name: str = "baseline"
+    peers: list[Peer] = []
+
+    def rows(self) -> list[Peer]:
+        """Everything that was measured, as rows of one kind: the baseline, ours, the peers."""
+        ours = Peer(
+            name=self.ours_name, figure=self.ours, ratio=self.ratio, aim=self.aim, met=self.met
+        )
+        return [Peer(name=self.baseline_name, figure=self.baseline), ours, *self.peers]
 
 
 def figure(values: Sequence[float]) -> Figure:
@@ -51,17 +79,6 @@ def figure(values: Sequence[float]) -> Figure:
 
 def ratio(ours: Figure, baseline: Figure) -> float:
     return ours.median / baseline.median
-
-
-def line(result: Result) -> str:
-    verdict = {True: ": met", False: ": missed", None: ""}[result.met]
-    text = (
-        f"{result.name}: {result.question}\n"
-        f"  ours      {result.ours} {result.unit}\n"
-        f"  baseline  {result.baseline} {result.unit}\n"
-        f"  ratio     {result.ratio:.2f}, aim {result.aim}{verdict}\n"
-    )
-    return text + (f"  {result.notes}\n" if result.notes else "")
 
 
 def machine() -> dict[str, str]:
@@ -79,7 +96,17 @@ def machine() -> dict[str, str]:
         "python": platform.python_version(),
         "quart": version("quart"),
         "hypercorn": version("hypercorn"),
+        "kernel": platform.release(),
     }
+
+
+def versions() -> dict[str, str]:
+    """The peers that are installed, and what serves them."""
+    found = {}
+    for name in BESIDE:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def rss() -> int:
@@ -102,7 +129,3 @@ def in_child(module: str, *arguments: object) -> Any:
     command = [sys.executable, "-m", module, *map(str, arguments)]
     done = subprocess.run(command, stdout=subprocess.PIPE, cwd=ROOT, env=environment(), check=True)
     return json.loads(done.stdout)
-
-
-def _short(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"

@@ -125,7 +125,7 @@ def by_turns(module: str, question: str, repeats: int, count: int) -> tuple[Figu
 def against_pebble(name: str, question: str, ours: Figure, pebble: Figure) -> Result:
     return Result(
         name=name,
-        question=f"{question}, against pebble",
+        question=question,
         ours=ours,
         baseline=pebble,
         ratio=ratio(ours, pebble),
@@ -133,6 +133,7 @@ def against_pebble(name: str, question: str, ours: Figure, pebble: Figure) -> Re
         aim=f"median at most {MOST} ms{_AND_PEBBLE}",
         met=ours.median <= MOST and not ours.median > pebble.median,
         notes=_about_pebble(),
+        baseline_name="pebble",
     )
 
 

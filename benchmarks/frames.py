@@ -11,16 +11,18 @@ from .client import HEAD_END
 
 
 class Frames(asyncio.Protocol):
-    """A WebSocket that hands each text frame to `receive`; it never sends a frame itself."""
+    """A WebSocket that hands each text frame to `receive`, and sends what it is told to."""
 
     def __init__(self, path: str, receive: Callable[[bytes], None]) -> None:
         self._path = path
         self._receive = receive
         self._buffer = b""
-        self._open = False
+        self._transport: asyncio.Transport | None = None
+        self.opened = asyncio.Event()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
         transport.write(
             f"GET {self._path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
             "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
@@ -29,14 +31,15 @@ class Frames(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         buffer = self._buffer + data
-        if not self._open:
+        if not self.opened.is_set():
             head, end, buffer = buffer.partition(HEAD_END)
-            self._open = bool(end)
-            if not end:
+            if end:
+                self.opened.set()
+            else:
                 buffer = head
         at = 0
         # The server's frames are unmasked and, in these questions, in one piece each.
-        while self._open and len(buffer) - at >= 2:
+        while self.opened.is_set() and len(buffer) - at >= 2:
             start, length = at + 2, buffer[at + 1]
             if length == 126:
                 start, length = at + 4, int.from_bytes(buffer[at + 2 : at + 4])
@@ -48,3 +51,14 @@ class Frames(asyncio.Protocol):
                 self._receive(buffer[start : start + length])
             at = start + length
         self._buffer = buffer[at:]
+
+    def send(self, frame: bytes) -> None:
+        """Send a frame that `text_frame` made; not before `opened` is set."""
+        assert self._transport is not None
+        self._transport.write(frame)
+
+
+def text_frame(text: bytes) -> bytes:
+    """A text frame of 126 bytes to 64 KiB, masked as a client has to: with zeros, which change
+    nothing."""
+    return b"\x81\xfe" + len(text).to_bytes(2) + bytes(4) + text

@@ -113,12 +113,13 @@ def run(quick: bool) -> list[Result]:
         Result(
             name="killed",
             question=f"from kill -9 of the server until no process of it is left ({len(kills)} "
-            f"kills), against ProcessPoolExecutor",
+            f"kills)",
             ours=ours,
             baseline=baseline,
             ratio=ratio(ours, baseline),
             unit="ms",
             aim=f"at most {MOST:,} ms, each time",
+            baseline_name="ProcessPoolExecutor",
             met=ours.high <= MOST and not left,
             notes=f"after {LONGEST:g} s, processes left: ours {left}, baseline's {stock_left}",
         )

@@ -4,6 +4,8 @@ Each baseline does the same work by hand: `POST /tasks`, and for a result one `G
 """
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
 from functools import partial
 from statistics import median
@@ -81,12 +83,12 @@ def in_thread(client: blocking.TasksClient, count: int) -> float:
     return median(taken) * 1e3
 
 
-async def mapped(client: TasksClient, count: int) -> float:
+async def mapped(client: TasksClient, name: str, count: int) -> float:
     """Tasks a second."""
     start = perf_counter()
-    results = [value async for value in client.map("echo", range(count))]
+    results = [value async for value in client.map(name, range(count))]
     taken = perf_counter() - start
-    assert results == list(range(count))
+    assert results == (list(range(count)) if name == "echo" else [None] * count)
     return count / taken
 
 
@@ -103,8 +105,15 @@ async def each(run: Callable[[int], Awaitable[object]], count: int) -> float:
     return count / (perf_counter() - start)
 
 
+def import_time(statement: str) -> float:
+    """Milliseconds of the processor, in a new process."""
+    script = f"from time import process_time as now; t = now(); {statement}; print(now() - t)"
+    done = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, check=True)
+    return float(done.stdout) * 1e3
+
+
 async def measure(url: str, quick: bool) -> dict[str, Figure]:
-    repeats, count, many = (3, 200, 2_000) if quick else (7, 1_000, MANY)
+    repeats, count, many = (3, 200, 2_000) if quick else (5, 1_000, MANY)
     taken: dict[str, list[float]] = {}
     async with TasksClient(url) as client, aiohttp.ClientSession() as session:
         raw, calls = Raw(url, session), blocking.TasksClient(url)
@@ -118,7 +127,8 @@ async def measure(url: str, quick: bool) -> dict[str, Figure]:
             "nothing": lambda: one_by_one(partial(ours, "nothing"), count),
             "raw nothing": lambda: one_by_one(partial(raw.run, "nothing"), count),
             "blocking": lambda: asyncio.to_thread(in_thread, calls, count),
-            "map": lambda: mapped(client, many),
+            "map": lambda: mapped(client, "echo", many),
+            "map nothing": lambda: mapped(client, "nothing", many),
             "posts": lambda: each(partial(raw.submit, "echo"), many),
             "posts and results": lambda: each(partial(raw.run, "echo"), many),
         }
@@ -134,6 +144,11 @@ async def measure(url: str, quick: bool) -> dict[str, Figure]:
 def run(quick: bool) -> list[Result]:
     with serving("roundtrip") as server:
         figures = asyncio.run(measure(f"http://127.0.0.1:{server.port}", quick))
+    imports: dict[str, list[float]] = {"import aiohttp": [], "import quart_tasks.client": []}
+    for _ in range(5 if quick else 15):
+        for statement, taken in imports.items():
+            taken.append(import_time(statement))
+    figures["import aiohttp"], figures["import"] = map(figure, imports.values())
 
     def result(ours: str, baseline: str, unit: str, question: str) -> Result:
         return Result(
@@ -149,4 +164,6 @@ def run(quick: bool) -> list[Result]:
             "map", "posts", "tasks/s", "`map` over one socket, results too, against a POST each"
         ),
         result("map", "posts and results", "tasks/s", "the same against a POST and a GET each"),
+        result("map nothing", "posts", "tasks/s", "`map` of tasks that return None, likewise"),
+        result("import", "import aiohttp", "ms", "importing the client, against importing aiohttp"),
     ]

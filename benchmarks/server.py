@@ -1,6 +1,7 @@
 """Apps under load: each in a process of its own, on a core of its own where there are two.
 
-`python -m benchmarks.server bare|tracked` prints its URL, and serves until stdin ends.
+`python -m benchmarks.server MODULE [uvicorn]` prints its URL, and serves the app that the module
+here makes until stdin ends: on Hypercorn, as `quart-tasks serve` does, or on stock uvicorn.
 """
 
 import asyncio
@@ -31,14 +32,14 @@ class Server(NamedTuple):
 
 
 @contextmanager
-def serving(app: str, *, pinned: bool = True) -> Iterator[Server]:
-    """Serve the app named `bare` or `tracked` in a child process.
+def serving(app: str, on: str = "hypercorn", *, pinned: bool = True) -> Iterator[Server]:
+    """Serve the app of the module `app` here in a child process.
 
     With `pinned` the child stays on the first core and this process, the client, on the others.
     """
     first, *others = CORES
     child = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.server", app],
+        [sys.executable, "-m", "benchmarks.server", app, on],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -64,8 +65,13 @@ def serving(app: str, *, pinned: bool = True) -> Iterator[Server]:
                 child.kill()
 
 
-def main(name: str) -> None:
+def main(name: str, on: str = "hypercorn") -> None:
     app = importlib.import_module(f".{name}", __package__).create_app()
+    if on == "uvicorn":
+        from .peers import on_uvicorn  # which may not be installed
+
+        on_uvicorn.serve(app)
+        return
 
     async def run() -> None:
         stop = asyncio.Event()
@@ -77,4 +83,4 @@ def main(name: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

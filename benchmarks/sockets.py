@@ -77,12 +77,13 @@ def idle_result(quick: bool) -> Result:
     baseline = figure(held["bare"])
     return Result(
         name="sockets",
-        question=f"memory of each of {IDLE:,} idle WebSockets of all tasks, against a bare route's",
+        question=f"memory of each of {IDLE:,} idle WebSockets of all tasks",
         ours=ours,
         baseline=baseline,
         ratio=ratio(ours, baseline),
         unit="KB",
         aim="at most 40 KB",
+        baseline_name="a bare route's",
         met=ours.median <= 40,
     )
 
@@ -149,12 +150,13 @@ def flood_result(kind: str, total: int) -> Result:
     ours: Figure = figure([max(by for by, _ in grown.values())])
     return Result(
         name="sockets",
-        question=f"growth of the server in a flood of {kind}, against a bare route that reads none",
+        question=f"growth of the server in a flood of {kind}",
         ours=ours,
         baseline=baseline,
         ratio=ratio(ours, baseline),
         unit="MB",
         aim=f"less than {MOST} MB",
+        baseline_name="a bare route that reads none",
         met=ours.high < MOST,
         notes="; ".join(f"{path} took {took:,.0f} MB" for path, (_, took) in grown.items()),
     )

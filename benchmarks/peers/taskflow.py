@@ -1,21 +1,18 @@
-"""fastapi-taskflow with SQLite, on uvicorn."""
+"""fastapi-taskflow, in memory or with SQLite, on uvicorn."""
 
 # mypy: ignore-errors
 # What it imports has no types, and may be missing where they are checked.
 
 import sys
 import tempfile
-import threading
 
-import uvicorn
 from fastapi import FastAPI
 from fastapi_taskflow import ManagedBackgroundTasks, TaskAdmin, TaskManager
 
-from . import listening
+from .on_uvicorn import serve
 
 
-def create_app(path: str) -> FastAPI:
-    manager = TaskManager(snapshot_db=path, requeue_pending=True)
+def create_app(manager: TaskManager) -> FastAPI:
     app = FastAPI()
     TaskAdmin(app, manager, auto_install=True, path="/admin")
 
@@ -34,20 +31,14 @@ def create_app(path: str) -> FastAPI:
     return app
 
 
-def main() -> None:
-    listener, url = listening()
+def main(where: str) -> None:
+    if where == "memory":
+        serve(create_app(TaskManager()))
+        return
     with tempfile.TemporaryDirectory() as folder:
-        config = uvicorn.Config(create_app(f"{folder}/tasks.db"), log_level="error")
-        server = uvicorn.Server(config)
-
-        def stop() -> None:
-            sys.stdin.read()
-            server.should_exit = True
-
-        threading.Thread(target=stop, daemon=True).start()
-        print(url, flush=True)
-        server.run([listener])
+        path = f"{folder}/tasks.db"
+        serve(create_app(TaskManager(snapshot_db=path, requeue_pending=True)))
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1])

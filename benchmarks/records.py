@@ -1,0 +1,147 @@
+"""Many ended records, ours or in a dict of dicts, for `cost`: `python -m benchmarks.records WHOSE
+HOW_MANY` answers what each of OPERATIONS takes there (see `asking`)."""
+
+import asyncio
+import random
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from itertools import islice
+from time import process_time
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+
+from quart_tasks import TaskHandle
+
+from .asking import answer_async
+from .tracked import create_app, nothing, tasks
+
+OPERATIONS = {
+    "submit": "submit of a task that waits",
+    "get": "get of a task by its id",
+    "list": "list of the newest 50",
+    "cancel": "cancel of one that waits",
+    "evict": "an empty task to its end, and the oldest record goes",
+}
+PAGE = 50
+TOGETHER = 1_000
+
+
+class Ours:
+    """The app keeps `most` ended records: whatever ends makes it forget the oldest."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._ids: list[str] = []  # of those that are kept, the oldest first
+        self._waiting: list[TaskHandle[None]] = []
+
+    @asynccontextmanager
+    async def filled(self) -> AsyncIterator[None]:
+        app = create_app(TASKS_MAX_FINISHED=self._most, TASKS_RETENTION=86_400)
+        async with app.test_app():
+            for start in range(0, self._most, TOGETHER):
+                count = min(TOGETHER, self._most - start)
+                handles = await tasks.submit_many(nothing, [()] * count)
+                await tasks.join()
+                self._ids += [handle.id for handle in handles]
+            yield
+
+    def ended(self, handles: Sequence[TaskHandle[None]]) -> None:
+        self._ids = [*self._ids[len(handles) :], *(handle.id for handle in handles)]
+
+    async def submit(self, times: int) -> None:
+        waits = nothing.with_options(delay=3600)
+        self._waiting = [await waits.submit() for _ in range(times)]
+
+    async def get(self, times: int) -> None:
+        for id in random.choices(self._ids, k=times):
+            tasks.get(id)
+
+    async def list(self, times: int) -> None:
+        for _ in range(times):
+            tasks.list(limit=PAGE)
+
+    async def cancel(self, times: int) -> Sequence[TaskHandle[None]]:
+        for handle in self._waiting:
+            await handle.cancel()
+        return self._waiting
+
+    async def evict(self, times: int) -> Sequence[TaskHandle[None]]:
+        handles = []
+        for _ in range(times):
+            handles.append(handle := await nothing.submit())
+            await handle
+        return handles
+
+
+class Dicts:
+    """The same in a dict of dicts, as simply as it can be."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._records: dict[str, dict[str, Any]] = {}
+        self._ids: list[str] = []
+        self._waiting: list[str] = []
+        self._template: dict[str, Any] = {}
+
+    @asynccontextmanager
+    async def filled(self) -> AsyncIterator[None]:
+        async with create_app().test_app():
+            await (handle := await nothing.submit())
+            self._template = msgspec.json.decode(msgspec.json.encode(handle.record))
+        self._ids = [self._add() for _ in range(self._most)]
+        yield
+
+    def ended(self, ids: Sequence[str]) -> None:
+        self._ids = [*self._ids[len(ids) :], *ids]
+
+    async def submit(self, times: int) -> None:
+        self._waiting = [self._add() for _ in range(times)]
+
+    async def get(self, times: int) -> None:
+        for id in random.choices(self._ids, k=times):
+            self._records[id]
+
+    async def list(self, times: int) -> None:
+        for _ in range(times):
+            [dict(record) for record in islice(reversed(self._records.values()), PAGE)]
+
+    async def cancel(self, times: int) -> Sequence[str]:
+        for id, oldest in zip(self._waiting, self._ids, strict=False):
+            self._records[id]["state"] = "cancelled"
+            del self._records[oldest]
+        return self._waiting
+
+    async def evict(self, times: int) -> Sequence[str]:
+        ids = []
+        for oldest in self._ids[:times]:
+            ids.append(id := self._add())
+            self._records[id]["state"] = "succeeded"
+            del self._records[oldest]
+        return ids
+
+    def _add(self) -> str:
+        id = str(uuid4())
+        self._records[id] = {**self._template, "id": id, "state": "queued"}
+        return id
+
+
+async def main(whose: str, most: int) -> None:
+    side: Any = Ours(most) if whose == "ours" else Dicts(most)
+
+    async def measure(operation: str, times: int) -> float:
+        start = process_time()
+        ended = await getattr(side, operation)(times)
+        taken = process_time() - start
+        if ended is not None:
+            side.ended(ended)
+        return taken / times * 1e6
+
+    async with side.filled():
+        await answer_async(measure)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1], int(sys.argv[2])))
