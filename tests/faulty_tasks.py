@@ -14,36 +14,12 @@ from typing import Any
 from quart_tasks import QuartTasks, RetryPolicy, current_task, progress
 from quart_tasks.function import Submittable
 
+from .footprints import append
 from .waiting import pass_gate
 
 Tasks = dict[str, Submittable[..., Any]]  # by executor
 
 tasks = QuartTasks()
-
-
-def descendants(pid: int) -> set[int]:
-    """The processes that one has started, and those that they have."""
-    found: set[int] = set()
-    for path in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in map(int, path.read_text().split()):
-            found |= {child} | descendants(child)
-    return found
-
-
-def append(path: str) -> int:
-    """Write down that this attempt has begun, in one write to the end of a file; its number."""
-    context = current_task()
-    assert context is not None
-    file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    os.write(file, f"{context.id} {context.attempt}\n".encode())
-    os.close(file)
-    return context.attempt
-
-
-def appended(path: str) -> list[tuple[str, int]]:
-    """The ids and numbers of the attempts that were written down."""
-    lines = Path(path).read_text().splitlines()
-    return [(id, int(attempt)) for id, attempt in map(str.split, lines)]
 
 
 @tasks.task(executor="process")
@@ -156,8 +132,8 @@ def is_stopped() -> None:
 
 @tasks.task(executor="process")
 def spawns() -> None:
-    """Has a child that ignores SIGTERM, and that a child of its own."""
-    script = "trap '' TERM; sleep 1000 & echo; wait"
+    """Has a child that ignores SIGTERM and SIGHUP, and that a child of its own."""
+    script = "trap '' TERM HUP; sleep 1000 & echo; wait"
     with subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE) as shell:
         assert shell.stdout is not None
         shell.stdout.readline()

@@ -21,10 +21,11 @@ from quart_tasks import (
 )
 
 from . import faulty_tasks
-from .faulty_tasks import appended, descendants, echo, fails, lasts, waits
+from .faulty_tasks import echo, fails, lasts, waits
 from .faulty_tasks import tasks as faulty
+from .footprints import appended
+from .processes import Watched, descendants
 from .sample_tasks import make_app
-from .test_processes import Watched
 from .waiting import Gate, until_progress, until_state
 
 ONE_SLOT = {"TASKS_ASYNC_CONCURRENCY": 1, "TASKS_THREADS": 1, "TASKS_PROCESSES": 1}
@@ -391,7 +392,7 @@ async def test_cancel_against_the_retry(executor: str, times: int) -> None:
 
 
 @pytest.mark.parametrize("against", ["success", "cancel"])
-async def test_timeout_against(against: str, executor: str, times: int) -> None:
+async def test_timeout_against_the_end_or_a_cancel(against: str, executor: str, times: int) -> None:
     number, timeout = {"async": (50, 0.05), "thread": (30, 0.05), "process": (10, 0.1)}[executor]
     app = make_app(faulty, TASKS_PROCESSES=2, **ALL_EVENTS)
     async with app.test_app():

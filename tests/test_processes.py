@@ -1,6 +1,5 @@
 """The processes behind process tasks: how they are born, and that they end."""
 
-import asyncio
 import json
 import multiprocessing
 import os
@@ -14,24 +13,10 @@ from typing import Any
 
 import pytest
 
+from .processes import Watched
 from .sample_tasks import make_app, tasks
 
 ROOT = Path(__file__).parent.parent
-
-
-class Watched:
-    """A process, not necessarily a child, whose end can be awaited."""
-
-    def __init__(self, pid: int) -> None:
-        self.pid = pid
-        self._fd = os.pidfd_open(pid)  # readable once it has ended
-        self._ended = asyncio.Event()
-        asyncio.get_running_loop().add_reader(self._fd, self._ended.set)
-
-    async def ended(self) -> None:
-        await self._ended.wait()
-        asyncio.get_running_loop().remove_reader(self._fd)
-        os.close(self._fd)
 
 
 async def test_worker_is_nice_and_leaves_ctrl_c_to_the_server() -> None:

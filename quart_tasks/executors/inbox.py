@@ -1,63 +1,60 @@
-"""What a worker says beside its pool: progress, outputs and log lines, in order."""
+"""The parent's end of the socket to a worker: length-prefixed messages, in order, both ways."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import os
-from contextlib import suppress
-from multiprocessing.connection import Connection
+import socket
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
 from ..record import Progress
 from .base import Attempt, Reports
+from .process_worker import Reply
+
+_decode = msgspec.msgpack.Decoder().decode
 
 
-class Inbox:
-    """The parent's end of a worker's pipe: length-prefixed MessagePack."""
+class Inbox(asyncio.Protocol):
+    """Gives what an attempt says on the way to `reports`, and to `replied` its reply. `silence`
+    comes once there is nobody at the other end."""
 
-    def __init__(self, pipe: Connection, reports: Reports) -> None:
+    def __init__(
+        self,
+        reports: Reports,
+        socket: socket.socket,
+        replied: Callable[[Attempt, Reply], None],
+    ) -> None:
         self.attempt: Attempt | None = None  # which the messages are about
-        self._pipe = pipe
         self._reports = reports
-        self._loop = asyncio.get_running_loop()
+        self._socket = socket
+        self._replied = replied
+        self.silence = asyncio.Event()
         self._buffer = bytearray()
-        self._hung_up = False
-        self._count = 0  # messages of this attempt
-        self._expected: tuple[int, asyncio.Future[None]] | None = None
+        self._transport: asyncio.Transport | None = None
 
-    def open(self) -> None:
-        os.set_blocking(self._pipe.fileno(), False)
-        self._loop.add_reader(self._pipe.fileno(), self._read)
+    async def open(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._transport, _ = await loop.create_unix_connection(lambda: self, sock=self._socket)
 
     def close(self) -> None:
-        self._hang_up()
-        self._pipe.close()
+        if self._transport is None:
+            self._socket.close()
+        else:
+            self._transport.abort()
 
-    def connected(self) -> bool:
-        """Whether there is somebody at the other end."""
-        self._read()
-        return not self._hung_up
+    def connection_lost(self, error: Exception | None) -> None:
+        self.silence.set()
 
-    async def received(self, count: int) -> None:
-        """Wait until `count` messages of this attempt have been read. Raises EOFError."""
-        if self._count < count:
-            if self._hung_up:
-                raise EOFError("The worker's pipe has ended.")
-            self._expected = count, self._loop.create_future()
-            await self._expected[1]
-        self._count = 0
+    def send(self, attempt: Attempt, data: bytes) -> None:
+        """Hand over an attempt's job, if there is still somebody."""
+        assert self._transport is not None  # noqa: S101 - it was opened
+        self.attempt = attempt
+        self._transport.write(len(data).to_bytes(4, "big") + data)
 
-    def _read(self) -> None:
-        try:
-            data = os.read(self._pipe.fileno(), 65536)
-        except (BlockingIOError, OSError):
-            return
-        if not data:
-            self._hang_up()
-            return
+    def data_received(self, data: bytes) -> None:
         buffer = self._buffer
         buffer += data
         at = 0
@@ -65,32 +62,22 @@ class Inbox:
             end = at + 4 + int.from_bytes(buffer[at : at + 4], "big")
             if len(buffer) < end:
                 break
-            self._count += 1
             try:
-                self._deliver(*msgspec.msgpack.decode(buffer[at + 4 : end]))
-            except (msgspec.DecodeError, TypeError):  # the task wrote to a pipe not its own
-                self._hang_up()
+                self._deliver(*_decode(memoryview(buffer)[at + 4 : end]))
+            except (msgspec.DecodeError, TypeError):  # the task wrote to a socket not its own
+                self.close()
                 return
             at = end
         del buffer[:at]
-        if self._expected is not None and self._count >= self._expected[0]:
-            self._expected[1].set_result(None)
-            self._expected = None
-
-    def _hang_up(self) -> None:
-        """Nothing more can be read from this worker."""
-        self._hung_up = True
-        with suppress(OSError):
-            self._loop.remove_reader(self._pipe.fileno())
-        if self._expected is not None:
-            self._expected[1].set_exception(EOFError("The worker's pipe has ended."))
-            self._expected = None
 
     def _deliver(self, kind: str, *values: Any) -> None:
         attempt = self.attempt
         if attempt is None:
             return
-        if kind == "progress":
+        if kind == "reply":
+            self.attempt = None
+            self._replied(attempt, values)
+        elif kind == "progress":
             self._reports.progress(attempt, Progress(*values))
         elif kind == "output":
             self._reports.output(attempt, *values)

@@ -1,9 +1,9 @@
 """Attempts in worker processes, which can be killed one by one.
 
 Each slot is a `ProcessPoolExecutor` of one worker that holds one attempt: a dead worker
-breaks its whole pool and all that waits in it, so nothing else is in it. What is said on the
-way (progress, outputs, log lines) comes through a pipe beside the pool, and the pool's reply
-says how much of that was before it.
+breaks its whole pool and all that waits in it, so nothing else is in it. The pool runs the
+worker's one call; attempts go to it, and what becomes of them comes back, in order, through a
+socket beside it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import multiprocessing
 from contextvars import Context
 from typing import ClassVar, Literal
 
+from ..execution import Outcome
 from .base import Attempt, Reports
 from .slot import DAEMONIC, Slot
 
@@ -32,25 +33,23 @@ class ProcessExecutor:
         self.slots = slots
         self._reports = reports
         self._loop = asyncio.get_running_loop()
-        self._idle = [
-            Slot(f"process-{number}", reports, limit, nice, modules)
-            for number in range(slots, 0, -1)
+        self._slots = [
+            Slot(f"process-{number}", reports, limit, nice, modules, self._ended)
+            for number in range(1, slots + 1)
         ]
-        self._slots = list(self._idle)
-        self._running: dict[Attempt, tuple[Slot, asyncio.Task[None]]] = {}
+        self._idle = self._slots[::-1]
+        self._running: dict[Attempt, Slot] = {}
 
     def start(self, attempt: Attempt) -> None:
-        slot = self._idle.pop()
+        slot = self._running[attempt] = self._idle.pop()
         # In an empty context: the worker's reader lives in it for as long as the worker.
-        run = self._loop.create_task(self._run(slot, attempt), context=Context())
-        self._running[attempt] = slot, run
+        self._loop.call_soon(slot.run, attempt, context=Context())
 
     def stop(self, attempt: Attempt) -> None:
-        if (running := self._running.get(attempt)) is not None:
-            running[0].stop(attempt)
+        if (slot := self._running.get(attempt)) is not None:
+            slot.stop(attempt)
 
-    async def _run(self, slot: Slot, attempt: Attempt) -> None:
-        outcome = await slot.run(attempt)
+    def _ended(self, slot: Slot, attempt: Attempt, outcome: Outcome | str) -> None:
         # First, as the next attempt may begin in the very report of the end.
         del self._running[attempt]
         self._idle.append(slot)
@@ -60,11 +59,7 @@ class ProcessExecutor:
             self._reports.ended(attempt, outcome)
 
     async def close(self, timeout: float) -> None:
-        # The pools' threads end with them. At the interpreter's own end CPython writes to the
-        # pipe of each that is left, which may be closed by then
-        # (concurrent/futures/process.py, `_python_exit`).
         ends = {end for slot in self._slots for end in slot.close()}
-        ends.update(task for _, task in self._running.values())
         if ends:
             await asyncio.wait(ends, timeout=timeout)
 

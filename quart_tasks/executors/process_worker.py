@@ -6,9 +6,10 @@ import faulthandler
 import importlib
 import logging
 import os
+import pickle
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any
@@ -28,9 +29,8 @@ if os.name == "posix":
 # exception classes worth a retry.
 Job = tuple[str, str, str, str, int, bytes, bytes, int, tuple[type[BaseException], ...]]
 Description = tuple[str, str, str | None]  # of an error: type, message, traceback
-# What comes back: how many messages went through the pipe before, data, media type, outputs,
-# error, retryable.
-Reply = tuple[int, bytes | None, str | None, bool, Description | None, bool]
+# What comes back: data, media type, outputs, error, retryable.
+Reply = tuple[bytes | None, str | None, bool, Description | None, bool]
 
 _begun: Any  # shared with the parent: how many jobs have begun
 _channel: PipeChannel
@@ -40,13 +40,13 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 class PipeChannel:
-    """From the child to its parent: length-prefixed MessagePack, in order."""
+    """The child's end of the socket: jobs in; progress, outputs, log lines and replies out, in
+    order, as length-prefixed MessagePack."""
 
     def __init__(self, pipe: Connection) -> None:
         self.lock = threading.Lock()
-        self._fd = os.dup(pipe.fileno())
+        self._pipe = pipe
         self._writing = threading.Lock()
-        self.sent = 0
 
     def progress(self, attempt: Any, progress: Progress) -> None:
         self._send(("progress", progress.current, progress.total, progress.message))
@@ -62,13 +62,19 @@ class PipeChannel:
         timer.daemon = True
         timer.start()
 
+    def jobs(self) -> Iterator[bytes]:
+        """Each that comes, until the parent has closed its end."""
+        with suppress(EOFError, OSError):
+            while True:
+                yield self._pipe.recv_bytes()
+
+    def reply(self, reply: Reply) -> None:
+        self._send(("reply", *reply))
+
     def _send(self, message: tuple[Any, ...]) -> None:
         data = _encode(message)
-        data = len(data).to_bytes(4, "big") + data
         with self._writing:
-            while data:  # a pipe takes 64 KiB at once
-                data = data[os.write(self._fd, data) :]
-            self.sent += 1
+            self._pipe.send_bytes(data)
 
 
 def start(pipe: Connection, lifeline: Connection, begun: Any, nice: int, log_level: int) -> None:
@@ -125,13 +131,23 @@ def ready(modules: list[str]) -> tuple[int, Description | None]:
     return os.getpid(), None
 
 
-def run(job: Job) -> Reply:
-    """Run one attempt."""
-    module, qualname, task_id, name, attempt, args, kwargs, limit, retry_on = job
+def serve() -> None:
+    """Run one attempt after another."""
+    for job in _channel.jobs():
+        try:
+            _channel.reply(run(job))
+        except MemoryError as error:  # for the reply
+            _channel.reply(_reply(failed(error)))
+
+
+def run(data: bytes) -> Reply:
+    """Run one attempt, given as a pickled Job."""
     _begun.value += 1
-    _channel.sent = 0
-    context = TaskContext(task_id, name, attempt, "process", _channel)
+    context = None
     try:
+        job: Job = pickle.loads(data)
+        module, qualname, task_id, name, attempt, args, kwargs, limit, retry_on = job
+        context = TaskContext(task_id, name, attempt, "process", _channel)
         definition = _find(module, qualname)
         checked = definition.parameters.check(decode(args), decode(kwargs))
         work = Work(definition.function, *checked, definition.generator, limit, retry_on)
@@ -142,12 +158,14 @@ def run(job: Job) -> Reply:
     except BaseException as problem:  # noqa: BLE001 - the module does not import, say
         outcome = failed(problem)
     finally:
-        context.finish()
+        if context is not None:
+            context.finish()
         enter(None)
-    return (
-        _channel.sent, outcome.data, outcome.mimetype, outcome.outputs, _described(outcome),
-        outcome.retryable,
-    )  # fmt: skip
+    return _reply(outcome)
+
+
+def _reply(outcome: Outcome) -> Reply:
+    return outcome.data, outcome.mimetype, outcome.outputs, _described(outcome), outcome.retryable
 
 
 def _described(outcome: Outcome) -> Description | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import multiprocessing
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable
 from contextvars import Context
 from functools import partial
 
@@ -27,11 +27,13 @@ logger = logging.getLogger("quart_tasks")
 
 
 class Slot:
-    """One worker, or none yet."""
+    """One worker, or none yet. `ended` is called with how an attempt ended, or with why it was
+    lost."""
 
     def __init__(
-        self, name: str, reports: Reports, limit: int, nice: int, modules: list[str]
-    ) -> None:
+        self, name: str, reports: Reports, limit: int, nice: int, modules: list[str],
+        ended: Callable[[Slot, Attempt, Outcome | str], None],
+    ) -> None:  # fmt: skip
         self.name = name
         self.problem: str | None = None  # why no worker starts
         self._why = ""  # the same at length
@@ -42,24 +44,26 @@ class Slot:
         self._limit = limit
         self._nice = nice
         self._modules = modules
+        self._ended = ended
+        self._loop = asyncio.get_running_loop()
+        self._waiting: Attempt | None = None  # for a worker
         self._worker: Worker | None = None
         self._coming: Worker | None = None  # the next worker, while it starts
         self._start: asyncio.Task[None] | None = None  # that sees to it
-        self._ends: set[asyncio.Task[None]] = set()  # of workers that were let go of
-        self._changed = asyncio.Event()  # there is a worker, or no need of one any more
+        self._ends: set[asyncio.Task[None]] = set()  # that see to the ends of workers
         self._closed = False
 
-    async def run(self, attempt: Attempt) -> Outcome | str:
-        """How the attempt ended, or why it was lost. Raises nothing."""
+    def run(self, attempt: Attempt) -> None:
+        """Begin an attempt, as soon as there is a worker. Raises nothing."""
         if multiprocessing.current_process().daemon:
-            return failed(RuntimeError(DAEMONIC))
-        outcome = None
-        while outcome is None:  # a worker may have died idle: the next one takes the attempt
-            worker = await self._ready_worker(attempt)
-            if worker is None:
-                return failed(self._refusal or asyncio.CancelledError("stopped before it began"))
-            outcome = await self._run_in(worker, attempt)
-        return outcome
+            self._ended(self, attempt, failed(RuntimeError(DAEMONIC)))
+        elif attempt.stopped or self._closed:
+            self._not_begun(attempt)
+        elif self._worker is not None:
+            self._run_in(self._worker, attempt)
+        else:
+            self._waiting = attempt
+            self._begin_start()
 
     def stop(self, attempt: Attempt) -> None:
         """Kill the worker that runs the attempt, and start the next one meanwhile."""
@@ -68,32 +72,56 @@ class Slot:
             self._worker = None
             worker.kill()
             self._begin_start()
-        self._changed.set()
+        else:  # not at once: the runner does not expect the end while it asks for it
+            self._loop.call_soon(self._withdraw, attempt, context=Context())
 
-    async def _run_in(self, worker: Worker, attempt: Attempt) -> Outcome | str | None:
-        """How the attempt ended, or why it was lost; None if it did not begin."""
+    def _withdraw(self, attempt: Attempt) -> None:
+        if self._waiting is attempt:
+            self._waiting = None
+            self._not_begun(attempt)
+
+    def _not_begun(self, attempt: Attempt) -> None:
+        error = asyncio.CancelledError("stopped before it began")
+        self._ended(self, attempt, failed(error))
+
+    def _run_in(self, worker: Worker, attempt: Attempt) -> None:
         self._reports.started(attempt, self.name)
         try:
-            reply = await worker.run(attempt, self._job(attempt))
-        except BrokenProcessPool:
-            self._let_go(worker)
-            if attempt.stopped:
-                return "The process that ran the task was killed to stop it."
-            if worker.begun.value != worker.jobs:
-                return None
-            return f"The process that ran the task {await worker.last_words()}"
-        except EOFError:
-            self._let_go(worker)
-            return "The process that ran the task lost its connection to the server."
-        except BaseException as error:  # noqa: BLE001 - no memory for the reply, say
-            self._let_go(worker)
-            return failed(error)
-        _, data, mimetype, outputs, problem, retryable = reply
+            worker.run(attempt, self._job(attempt))
+        except Exception as error:  # noqa: BLE001 - no memory, or a class that cannot be pickled
+            self._ended(self, attempt, failed(error))
+
+    def _replied(self, worker: Worker, attempt: Attempt, reply: process_worker.Reply) -> None:
+        data, mimetype, outputs, problem, retryable = reply
         if worker is not self._worker or (problem is not None and problem[0] == "MemoryError"):
             # It was killed just after the end; or what it holds, and a limit that the task has
             # set, would meet the next task too.
             self._let_go(worker)
-        return Outcome(data, mimetype, outputs, problem and Error(*problem), retryable)
+        outcome = Outcome(data, mimetype, outputs, problem and Error(*problem), retryable)
+        self._ended(self, attempt, outcome)
+
+    async def _watch(self, worker: Worker) -> None:
+        """Let go of a worker when it can no longer be heard, and say what became of its
+        attempt."""
+        attempt = await worker.silence()
+        if worker is self._worker:
+            self._worker = None
+        died = await worker.died()
+        end = worker.close()
+        if attempt is None:
+            pass
+        elif attempt.stopped:
+            self._lose(attempt, "was killed to stop it.")
+        elif not died:
+            self._lose(attempt, "lost its connection to the server.")
+        elif worker.begun.value != worker.jobs:  # it died idle: the next one takes the attempt
+            self.run(attempt)
+        else:
+            self._lose(attempt, await worker.last_words())
+        await end
+
+    def _lose(self, attempt: Attempt, how: str) -> None:
+        self._ended(self, attempt, f"The process that ran the task {how}")
 
     def _job(self, attempt: Attempt) -> process_worker.Job:
         definition = attempt.definition
@@ -105,44 +133,34 @@ class Slot:
 
     # -- the worker ------------------------------------------------------------------------
 
-    async def _ready_worker(self, attempt: Attempt) -> Worker | None:
-        """A live worker; None when the attempt is stopped before there is one, or there can be
-        none."""
-        self._refusal = None
-        while not (attempt.stopped or self._closed or self._refusal):
-            worker = self._worker
-            if worker is not None and worker.alive():
-                return worker
-            if worker is not None:
-                self._let_go(worker)
-            self._begin_start()
-            self._changed.clear()
-            await self._changed.wait()
-        return None
-
     def _begin_start(self) -> None:
         if self._start is None and not self._closed:
-            # In an empty context: the reader of the worker's pipe keeps it.
-            loop = asyncio.get_running_loop()
-            self._start = loop.create_task(self._start_worker(), context=Context())
+            # In an empty context: the reader of the worker's socket keeps it.
+            self._start = self._loop.create_task(self._start_worker(), context=Context())
 
     async def _start_worker(self) -> None:
         """Start a worker, with pauses until one comes up, whether or not an attempt still waits
         for it: so that `/tasks/health` is right again when the cause is gone."""
         pause = FIRST_PAUSE
+        self._refusal = None
         while (worker := await self._new_worker()) is None and not (self._closed or self._refusal):
             logger.error("%s does not start, next try in %g s. %s", self.name, pause, self._why)
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
         self._worker, self._start = worker, None
-        self._changed.set()
+        attempt, self._waiting = self._waiting, None
+        if attempt is not None and self._refusal is not None:
+            self._ended(self, attempt, failed(self._refusal))
+        elif attempt is not None:
+            self.run(attempt)
 
     async def _new_worker(self) -> Worker | None:
         """A worker that is up; None, with `problem` set, if it did not come up."""
-        worker = self._coming = Worker(self._reports)
+        worker = self._coming = Worker(self._reports, self._replied)
         try:
             # Not on the loop: the first start waits until the fork server has its imports.
             await in_thread(partial(worker.start, self._nice, self._modules))
+            await worker.serve()
             self.problem = None
         except CannotStart as error:
             self.problem, self._why = str(error), error.details
@@ -153,15 +171,17 @@ class Slot:
         if self.problem or self._refusal or self._closed:
             self._let_go(worker)
             return None
-        worker.listen()
+        self._track(self._loop.create_task(self._watch(worker)))
         return worker
 
     def _let_go(self, worker: Worker) -> None:
-        end = worker.close()
-        self._ends.add(end)
-        end.add_done_callback(self._ends.discard)
+        self._track(worker.close())
         if worker is self._worker:
             self._worker = None
+
+    def _track(self, end: asyncio.Task[None]) -> None:
+        self._ends.add(end)
+        end.add_done_callback(self._ends.discard)
 
     def close(self) -> set[asyncio.Task[None]]:
         """Kill the worker, and any that is being started; the ends that are still to come."""
@@ -172,5 +192,6 @@ class Slot:
             self._coming.kill()
         elif self._start is not None:
             self._start.cancel()  # it is in its pause
-        self._changed.set()
+        if self._waiting is not None:
+            self._withdraw(self._waiting)
         return self._ends if self._start is None else {*self._ends, self._start}
