@@ -63,6 +63,8 @@ class Task(msgspec.Struct, gc=False, weakref=False):
         elif mimetype is not None:
             self.blob, self.head = data, outcome.head
             self.size += len(data)
+            if mimetype == "application/json":  # or its null would be taken for its value
+                self.record = replace(self.record, omitted=(*self.record.omitted, "result"))
         else:
             self.keep("result", msgspec.Raw(data))
         return {

@@ -12,7 +12,7 @@ import msgspec
 from ..encoding import Blob
 from ..events import TaskEvent
 from ..exceptions import TaskCancelled, failure
-from ..record import Progress, Record, State
+from ..record import Detail, Progress, Record, State
 from .messages import (
     Message,
     decode_detail,
@@ -102,11 +102,13 @@ class TaskHandle:
             if record.error is None:
                 raise failure("TaskFailed", "The server does not say why.")
             raise failure(record.error.type, record.error.message, record.error.traceback)
-        return await self._fetch() if record.result is None else record.result
+        if record.result is not None or _is_none(record):
+            return record.result
+        return await self._fetch()
 
     async def _fetch(self) -> Any:
-        """A result that its record does not have: a large one, a blob, a background view's
-        response; or `None`, as which it shows them too."""
+        """A result that its record does not have: a large one, a blob, or a background view's
+        response."""
         answer = await self._transport.ask("GET", f"/{part(self.id)}/result")
         mimetype = self._record.result_type or "application/octet-stream"
         # A server marks bytes that a task gave, so that they are no page of its site.
@@ -193,3 +195,10 @@ class TaskHandle:
     def take_progress(self, progress: Progress) -> None:
         if not self._record.ended:
             self._record = msgspec.structs.replace(self._record, progress=progress)
+
+
+def _is_none(record: Record) -> bool:
+    """Whether the result is None, and not one that the record shows as None. Of a blob of JSON
+    only the short record tells: it names it as omitted."""
+    is_json = record.result_type == "application/json" and "result" not in record.omitted
+    return is_json and not isinstance(record, Detail)

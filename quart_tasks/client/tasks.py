@@ -20,6 +20,7 @@ from ..record import Record, State
 from .errors import TOO_LARGE, Refused
 from .handle import TaskHandle
 from .messages import (
+    decode_detail,
     decode_record,
     decode_records,
     options_of,
@@ -223,7 +224,7 @@ class TasksClient(Submitter):
     async def get(self, id: str) -> TaskHandle:
         """Raises TaskNotFound."""
         answer = await self._transport.ask("GET", f"/{part(id)}")
-        return self._handle(decode_record(answer.data))
+        return self._handle(decode_detail(answer.data))
 
     async def list(
         self, *, state: State | None = None, name: str | None = None,
