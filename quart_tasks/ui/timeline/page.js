@@ -29,7 +29,7 @@ export function open(main, { store }) {
   const now = () => Date.now() + history.skew;
   const change = () => (isDirty = true);
   let isDirty = true;
-  let [drawn, cost, told, swept] = [0, 0, 0, 0];
+  let [drawn, cost, told, swept] = [0, 0, -Infinity, 0];
   /** @type {Bar | null} */
   let marked = null;
 
