@@ -15,7 +15,6 @@ from quart_tasks.database import Batch, Row
 from quart_tasks.definition import Definition, ExecutorName, Options
 from quart_tasks.entries import Current
 from quart_tasks.events import Event
-from quart_tasks.exceptions import TaskTimeout
 from quart_tasks.executors.base import Attempt
 from quart_tasks.journal import Entry, _merge
 from quart_tasks.record import Record
@@ -333,18 +332,10 @@ class JournalModel(Model):
 
     # -- slots --
 
-    def settle(self) -> None:
-        for executor, slots in self.slots.items():
-            for turn in self.stuck(executor):
-                turn.abandoned = self.abandoned(executor) < self.max_abandoned
-            while not self.draining and len(self.holding(executor)) < slots:
-                able = [job for job in self.waiting(executor) if not self._at_limit(job.definition)]
-                if not able:
-                    break
-                job = min(able, key=lambda job: (-job.priority, job.place))
-                assert isinstance(job, JournalJob)
-                turn = self._take(job)
-                self._write(job, "running", partial(self._begin, turn), turn.number)
+    def _give_slot(self, job: Job) -> None:
+        assert isinstance(job, JournalJob)
+        turn = self._take(job)
+        self._write(job, "running", partial(self._begin, turn), turn.number)
 
     def _begin(self, turn: JournalTurn) -> None:
         """Its start is committed."""
@@ -387,39 +378,20 @@ class JournalModel(Model):
         while len(self.past) > self.max_finished:
             self._drop(self.past[0])
 
-    def finish(self, turn: Turn, error: str | None, retryable: bool) -> None:
-        job, turn.over = turn.job, True
+    def _finish_late(self, turn: Turn, error: str | None) -> None:
+        job = turn.job
         assert isinstance(job, JournalJob)
-        if not turn.left:
-            job.turn = None
-            if error is None:
-                self.start(turn)
-                self._end(job, "succeeded")
-            else:
-                self._decide(job, turn, error, retryable)
-        elif error is not None and not turn.started:
+        if error is not None and not turn.started:
             self._never_began(turn)
         elif job.lingers is turn:
             job.lingers = None
             if job.state == "scheduled" and not job.settled:
                 job.due = self._pause(job)
-        self.settle()
 
-    def _decide(self, job: Job, turn: Turn, error: str | None, retryable: bool) -> None:
+    def _try_again(self, job: Job, turn: Turn, error: str | None) -> None:
         assert isinstance(job, JournalJob)
-        if job.cancel_requested:
-            self._end(job, "cancelled")
-            return
-        if turn.timed_out:
-            error, retryable = "TaskTimeout", issubclass(TaskTimeout, job.policy.on)
-        elif self.interrupting:
-            self._interrupt(job)
-            return
-        if retryable and turn.started and job.attempts < job.max_attempts:
-            job.lingers = turn if turn.left else None
-            self._write(job, "scheduled", partial(self._again, job, error))
-        else:
-            self._end(job, "failed", error)
+        job.lingers = turn if turn.left else None
+        self._write(job, "scheduled", partial(self._again, job, error))
 
     def _again(self, job: JournalJob, error: str | None) -> None:
         if not job.settled and not job.ended:
@@ -427,15 +399,13 @@ class JournalModel(Model):
             job.tell("scheduled")
             job.due = None if job.lingers else self._pause(job)
 
-    def _interrupt(self, job: JournalJob) -> None:
-        """The server goes."""
+    def _interrupt(self, job: Job) -> None:
+        assert isinstance(job, JournalJob)
         if job.durable and (job.state != "running" or job.goes_on):
             self._settled(job)
             job.left = True
-        elif job.cancel_requested:
-            self._end(job, "cancelled")
         else:
-            self._end(job, "failed", "Interrupted")
+            super()._interrupt(job)
 
     # -- requests --
 

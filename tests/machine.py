@@ -307,10 +307,14 @@ class Model:
     def give_up(self, order: list[str]) -> None:
         self.draining = self.interrupting = True
         for job in _sorted(self.unfinished(), order):
-            if job.cancel_requested:
-                self._end(job, "cancelled")
-            else:
-                self._end(job, "failed", "Interrupted")
+            self._interrupt(job)
+
+    def _interrupt(self, job: Job) -> None:
+        """The server goes."""
+        if job.cancel_requested:
+            self._end(job, "cancelled")
+        else:
+            self._end(job, "failed", "Interrupted")
 
     def forget(self, job: Job) -> None:
         job.story.append(("deleted",))
@@ -350,16 +354,21 @@ class Model:
     def finish(self, turn: Turn, error: str | None, retryable: bool) -> None:
         """The end of an attempt; `error` is None if it returned."""
         job, turn.over = turn.job, True
-        if not turn.left:
+        if turn.left:
+            self._finish_late(turn, error)
+        else:
             job.turn = None
             if error is None:
                 self.start(turn)
                 self._end(job, "succeeded")
             else:
                 self._decide(job, turn, error, retryable)
-        elif job.state == "scheduled":  # its retry waited for this
-            job.due = self._pause(job)
         self.settle()
+
+    def _finish_late(self, turn: Turn, error: str | None) -> None:
+        """The end of an attempt that its task has not waited for."""
+        if turn.job.state == "scheduled":  # but its retry has
+            turn.job.due = self._pause(turn.job)
 
     def _decide(self, job: Job, turn: Turn, error: str | None, retryable: bool) -> None:
         """What becomes of a task whose attempt failed."""
@@ -369,13 +378,17 @@ class Model:
         if turn.timed_out:
             error, retryable = "TaskTimeout", issubclass(TaskTimeout, job.policy.on)
         elif self.interrupting:
-            error, retryable = "Interrupted", False
+            self._interrupt(job)
+            return
         if retryable and turn.started and job.attempts < job.max_attempts:
-            job.error = error
-            job.tell("scheduled")
-            job.due = None if turn.left else self._pause(job)
+            self._try_again(job, turn, error)
         else:
             self._end(job, "failed", error)
+
+    def _try_again(self, job: Job, turn: Turn, error: str | None) -> None:
+        job.error = error
+        job.tell("scheduled")
+        job.due = None if turn.left else self._pause(job)
 
     def _pause(self, job: Job) -> float:
         return float(job.policy.delay * job.policy.factor ** (job.attempts - 1))
@@ -396,9 +409,11 @@ class Model:
                 able = [job for job in self.waiting(executor) if not self._at_limit(job.definition)]
                 if not able:
                     break
-                job = min(able, key=lambda job: (-job.priority, job.place))
-                job.turn = Turn(job, job.attempts + 1)
-                self.turns.append(job.turn)
+                self._give_slot(min(able, key=lambda job: (-job.priority, job.place)))
+
+    def _give_slot(self, job: Job) -> None:
+        job.turn = Turn(job, job.attempts + 1)
+        self.turns.append(job.turn)
 
     def _at_limit(self, definition: Definition) -> bool:
         holding = self.holding(definition.executor)

@@ -23,7 +23,7 @@ NOBODY = "00000000-0000-7000-8000-000000000000"
 HOST = "localhost"  # what test clients send
 SAFE = ("GET", "HEAD", "OPTIONS")
 
-OPEN = {("/tasks/ui", "GET"), ("/tasks/ui/<path:name>", "GET")}  # the dashboard's files: for anybody
+OPEN = {("/tasks/ui", "GET"), ("/tasks/ui/<path:name>", "GET")}  # the dashboard, for all
 
 BODIES: dict[str, Any] = {  # of what takes one; a route without is sent an empty object
     "": {"name": "echo"},

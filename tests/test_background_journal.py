@@ -56,7 +56,7 @@ async def test_with_a_journal_it_is_there_after_a_restart(tmp_path: Path) -> Non
         assert finished.data == ran[0].data
 
 
-async def test_routes_and_names_that_changed(tmp_path: Path, gate: Gate) -> None:
+async def test_what_no_longer_fits_fails_with_a_word(tmp_path: Path, gate: Gate) -> None:
     """What waited in the journal for code that is not there any more fails with a word, and runs
     nothing else."""
     ran: list[str] = []
@@ -243,7 +243,7 @@ async def test_idempotency_key_after_a_restart(tmp_path: Path) -> None:
         await problem(answer, 422)
 
 
-async def test_not_durable(tmp_path: Path) -> None:
+async def test_what_is_not_durable_is_gone_after_a_restart(tmp_path: Path) -> None:
     def make() -> Site:
         site = Site(TASKS_JOURNAL=tmp_path / "tasks.db")
 

@@ -80,7 +80,9 @@ FOREGROUND = [None, "", "handling=lenient", "respond-asynchronous", "wait=x", 'a
 
 @pytest.mark.parametrize("prefer", FOREGROUND)
 @pytest.mark.parametrize("path", ["/page", "/page-sync"])
-async def test_in_the_foreground(path: str, prefer: str | None) -> None:
+async def test_without_the_preference_it_runs_in_the_foreground(
+    path: str, prefer: str | None
+) -> None:
     prefers = Prefers()
     async with prefers.site:
         answer = await prefers.ask(path, prefer)
@@ -124,7 +126,7 @@ async def test_preferred_within_a_time(prefer: str) -> None:
 
 
 @pytest.mark.parametrize("prefer", ["wait=0", "wait=0, respond-async", "respond-async, wait=0"])
-async def test_view_that_takes_longer(prefer: str) -> None:
+async def test_view_that_takes_longer_is_accepted(prefer: str) -> None:
     prefers = Prefers()
     async with prefers.site:
         answer = await prefers.ask("/slow", prefer)
@@ -146,7 +148,7 @@ async def test_same_key_gives_the_same_answer() -> None:
         assert prefers.runs == ["second"]
 
 
-async def test_preferences_in_two_lines() -> None:
+async def test_preferences_in_two_lines_are_read_as_one() -> None:
     prefers = Prefers()
     async with prefers.site:
         headers = [("Prefer", "handling=strict"), ("Prefer", "respond-async")]

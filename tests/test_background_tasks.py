@@ -104,7 +104,7 @@ class Failing:
 
 
 @both_kinds
-async def test_retries(kind: str) -> None:
+async def test_view_that_raises_is_tried_again(kind: str) -> None:
     failing = Failing(retries=AT_ONCE)
     async with failing.site as site:
         ran = await site.run("POST", f"/{kind}?times=2", data=b"body")
@@ -116,7 +116,7 @@ async def test_retries(kind: str) -> None:
 
 
 @both_kinds
-async def test_retries_end(kind: str) -> None:
+async def test_last_attempt_fails_the_task(kind: str) -> None:
     failing = Failing(retries=RetryPolicy(2, delay=0))
     async with failing.site as site:
         ran = await site.run("POST", f"/{kind}?times=9", data=b"body")
@@ -130,7 +130,7 @@ async def test_retries_end(kind: str) -> None:
 
 
 @both_kinds
-async def test_retries_of_some_errors(kind: str) -> None:
+async def test_only_covered_errors_are_retried(kind: str) -> None:
     failing = Failing(retries=RetryPolicy(3, delay=0, on=(KeyError,)))
     async with failing.site as site:
         ran = await site.run("POST", f"/{kind}?times=9")
@@ -319,7 +319,9 @@ async def test_exceptions_are_freed() -> None:
 
 
 @both_kinds
-async def test_cancel(kind: str, gate: Gate) -> None:
+async def test_cancel_stops_a_view_on_the_loop_and_asks_one_in_a_thread(
+    kind: str, gate: Gate
+) -> None:
     site = Site()
     notes = waits_at(site, gate, kind)
     async with site:
@@ -410,7 +412,7 @@ async def test_cancel_while_a_hook_waits(kind: str, gate: Gate) -> None:
 
 
 @both_kinds
-async def test_timeout(kind: str, gate: Gate) -> None:
+async def test_timeout_fails_the_task_and_frees_its_slot(kind: str, gate: Gate) -> None:
     site = Site()
     notes = waits_at(site, gate, kind, timeout=0.05)
     async with site:
@@ -510,7 +512,7 @@ async def test_retry_waits_for_the_thread_that_was_abandoned(gate: Gate, second_
 
 
 @both_kinds
-async def test_concurrency(kind: str, gate: Gate) -> None:
+async def test_no_more_run_at_once_than_concurrency_says(kind: str, gate: Gate) -> None:
     site = Site()
     notes = waits_at(site, gate, kind, concurrency=2)
     async with site:
@@ -524,7 +526,7 @@ async def test_concurrency(kind: str, gate: Gate) -> None:
 
 
 @both_kinds
-async def test_priority(kind: str, gate: Gate) -> None:
+async def test_higher_priority_goes_first(kind: str, gate: Gate) -> None:
     site = Site(TASKS_THREADS=1, TASKS_ASYNC_CONCURRENCY=1)
     order: list[str] = []
 
@@ -755,7 +757,7 @@ async def test_listed_by_its_name() -> None:
 
 
 @both_kinds
-async def test_retried_over_http(kind: str) -> None:
+async def test_retry_over_http_handles_the_request_again(kind: str) -> None:
     failing = Failing()
     site = failing.site
     async with site:
@@ -818,7 +820,7 @@ async def test_awaited_from_python() -> None:
             await handle
 
 
-async def test_deleted() -> None:
+async def test_deleted_task_has_no_result() -> None:
     site = Site()
 
     @site.app.get("/page")

@@ -628,7 +628,9 @@ def test_the_views_are_those_of_the_table() -> None:
 
 
 @pytest.mark.parametrize(("method", "path", "given"), CASES)
-async def test_same_answer(method: str, path: str, given: dict[str, Any]) -> None:
+async def test_background_view_answers_as_the_plain_one(
+    method: str, path: str, given: dict[str, Any]
+) -> None:
     plain, background = make_site(False), make_site(True)
     async with plain, background:
         for site in (plain, background):
@@ -652,7 +654,7 @@ def assert_same_headers(ours: Any, expected: Any) -> None:
     assert "Set-Cookie" not in ours
 
 
-async def test_mounted_app() -> None:
+async def test_mounted_app_answers_as_the_plain_one() -> None:
     plain, background = make_site(False), make_site(True)
     async with plain, background:
         for path in ("/about", "/urls"):
@@ -751,7 +753,9 @@ METHODS = ["GET", "POST", "PUT", "DELETE", "OPTIONS"]
 
 @settings(max_examples=15, deadline=None)
 @given(st.lists(st.tuples(requests, st.lists(st.binary(max_size=50), max_size=3)), max_size=20))
-def test_whatever_is_asked(asked: list[tuple[dict[str, Any], list[bytes]]]) -> None:
+def test_whatever_is_asked_is_answered_as_by_the_plain_one(
+    asked: list[tuple[dict[str, Any], list[bytes]]],
+) -> None:
     async def run() -> None:
         plain, background = catch_all(False), catch_all(True)
         async with plain, background:

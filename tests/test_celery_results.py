@@ -64,7 +64,7 @@ async def shows(result: AsyncResult, state: str) -> None:
     await poll(lambda: result.state == state)
 
 
-async def test_success(app: Quart) -> None:
+async def test_what_succeeded_has_its_result_and_time(app: Quart) -> None:
     before = datetime.now(UTC)
     handle = await add.submit(1, 2)
     result = AsyncResult(handle.id)
@@ -114,18 +114,17 @@ async def test_progress_is_told_as_it_was_given(app: Quart, meta: dict[str, int 
 
 
 @pytest.mark.parametrize("kind", ["value", "key", "own"])
-async def test_failure(app: Quart, kind: str) -> None:
+async def test_what_failed_raises_its_error(app: Quart, kind: str) -> None:
     handle = await fail.submit(kind)
     result = AsyncResult(handle)
-    with pytest.raises((ValueError, KeyError, Unlike), match="not good"):
+    error = {"value": ValueError, "key": KeyError, "own": Unlike}[kind]
+    with pytest.raises(error, match="not good"):
         await result.get()
     again = AsyncResult(handle.id)
     assert again.state == "FAILURE"
     assert again.failed()
     assert "not good" in str(again.info)
-    assert type(again.info).__name__ == {"value": "ValueError", "key": "KeyError"}.get(
-        kind, "Unlike"
-    )
+    assert type(again.info).__name__ == error.__name__
     assert again.traceback is not None
     assert "in fail" in again.traceback
 
@@ -138,7 +137,7 @@ async def test_a_failure_of_elsewhere_has_its_class_and_text(app: Quart) -> None
         await result.get()
 
 
-async def test_a_retry(app: Quart) -> None:
+async def test_what_waits_for_its_retry_says_so(app: Quart) -> None:
     result = AsyncResult(await fail_once.submit())
     await shows(result, "RETRY")
     assert str(result.info) == "again"
@@ -170,7 +169,7 @@ async def test_a_wait_that_ends_first(app: Quart) -> None:
     assert not result.ready()
 
 
-async def test_in_a_sync_view(app: Quart) -> None:
+async def test_sync_view_reads_it_too(app: Quart) -> None:
     @app.get("/<id>")
     def status(id: str) -> dict[str, object]:
         result = AsyncResult(id)

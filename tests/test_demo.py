@@ -274,9 +274,6 @@ class TestCheckLinks:
 
 
 class TestCountdownAndFail:
-    async def test_countdown_ends(self) -> None:
-        await demo.countdown(0.003, steps=3)
-
     @pytest.mark.parametrize(("seconds", "steps"), [(-1, 1), (1, 0)])
     async def test_countdown_refuses(self, seconds: float, steps: int) -> None:
         with pytest.raises(ValueError, match=f"seconds is {seconds} and steps {steps}"):

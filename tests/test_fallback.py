@@ -252,7 +252,7 @@ async def test_options_of_a_path_that_quart_has_are_quarts(client: Client) -> No
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "PROPFIND", "TRACE"])
-async def test_unusual_methods(client: Client, method: str) -> None:
+async def test_unusual_methods_reach_flask(client: Client, method: str) -> None:
     response = await client.open("/any", method=method)
     assert await response.get_data(as_text=True) == method
 
@@ -313,7 +313,7 @@ async def test_the_order_of_the_extensions_does_not_matter(flask_app: Flask, fir
         assert await large.get_data(as_text=True) == str(3 * 1024 * 1024)
 
 
-async def test_redirects_of_both(client: Client) -> None:
+async def test_each_app_redirects_its_own(client: Client) -> None:
     response = await client.get("/redirect")
     assert (response.status_code, response.headers["Location"]) == (307, "/old?x=1")
     response = await client.get("/slash?x=1")
@@ -408,7 +408,7 @@ async def test_sys_exit_in_a_view_is_an_error_of_its_request_alone(
 # -- what arrives --------------------------------------------------------------------------
 
 
-async def test_the_environment(app: Quart) -> None:
+async def test_flask_sees_the_environment_of_the_request(app: Quart) -> None:
     client = app.test_client()
     response = await client.get(
         "/environ?a=%20b",
@@ -526,7 +526,7 @@ async def test_several_cookies_are_set(client: Client) -> None:
     ]
 
 
-async def test_forms_and_files(client: Client) -> None:
+async def test_forms_and_files_reach_flask(client: Client) -> None:
     file = FileStorage(io.BytesIO(b"x" * 100_000), filename="a.bin")
     response = await client.post("/upload", form={"a": "ä"}, files={"file": file})
     assert await response.get_json() == {"form": {"a": "ä"}, "files": {"file": 100_000}}
@@ -645,50 +645,40 @@ async def test_a_part_arrives_before_the_next_is_made(app: Quart, flask_app: Fla
         assert await request.receive() == b"second"
 
 
+class Endless:
+    """A view at `/endless` that makes parts as long as anybody takes them."""
+
+    def __init__(self, flask_app: Flask) -> None:
+        self.begun, self.closed = asyncio.Event(), asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        flask_app.add_url_rule("/endless", "endless", lambda: flask.Response(self._parts()))
+
+    def _parts(self) -> Iterator[str]:
+        try:
+            while True:
+                yield "x" * 1000
+                self._loop.call_soon_threadsafe(self.begun.set)
+        finally:
+            self._loop.call_soon_threadsafe(self.closed.set)
+
+
 async def test_a_client_that_goes_closes_the_generator(app: Quart, flask_app: Flask) -> None:
-    closed = asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    @flask_app.route("/endless")
-    def endless() -> flask.Response:
-        def parts() -> Iterator[str]:
-            try:
-                while True:
-                    yield "x" * 1000
-            finally:
-                loop.call_soon_threadsafe(closed.set)
-
-        return flask.Response(parts())
-
+    endless = Endless(flask_app)
     async with app.test_client().request("/endless") as request:
         await request.send_complete()
         await request.receive()
         await request.disconnect()
-        await asyncio.wait_for(closed.wait(), 30)
+        await asyncio.wait_for(endless.closed.wait(), 30)
 
 
 async def test_a_request_that_is_cancelled_ends_its_generator(app: Quart, flask_app: Flask) -> None:
-    begun, closed = asyncio.Event(), asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    @flask_app.route("/endless")
-    def endless() -> flask.Response:
-        def parts() -> Iterator[str]:
-            try:
-                while True:
-                    yield "x" * 1000
-                    loop.call_soon_threadsafe(begun.set)
-            finally:
-                loop.call_soon_threadsafe(closed.set)
-
-        return flask.Response(parts())
-
+    endless = Endless(flask_app)
     request = asyncio.create_task(served(app, "/endless")())
-    await begun.wait()
+    await endless.begun.wait()
     request.cancel()
     with pytest.raises(asyncio.CancelledError):
         await request
-    await asyncio.wait_for(closed.wait(), 30)
+    await asyncio.wait_for(endless.closed.wait(), 30)
 
 
 async def test_what_a_generator_raises_before_its_first_part_is_no_200(
@@ -708,19 +698,7 @@ async def test_what_a_generator_raises_before_its_first_part_is_no_200(
 
 async def test_a_server_that_takes_no_answer_frees_the_thread(app: Quart, flask_app: Flask) -> None:
     """Hypercorn raises for a header that is none."""
-    closed = asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    @flask_app.route("/endless")
-    def endless() -> flask.Response:
-        def parts() -> Iterator[str]:
-            try:
-                while True:
-                    yield "x"
-            finally:
-                loop.call_soon_threadsafe(closed.set)
-
-        return flask.Response(parts())
+    endless = Endless(flask_app)
 
     async def receive() -> Any:
         await asyncio.Event().wait()
@@ -734,7 +712,7 @@ async def test_a_server_that_takes_no_answer_frees_the_thread(app: Quart, flask_
     }  # fmt: skip
     with pytest.raises(TypeError, match="a bad header"):
         await app.asgi_app(scope, receive, send)
-    await asyncio.wait_for(closed.wait(), 30)
+    await asyncio.wait_for(endless.closed.wait(), 30)
 
 
 # -- what they know of each other ----------------------------------------------------------
@@ -844,7 +822,7 @@ async def test_threads_end_with_the_app(flask_app: Flask) -> None:
     assert not threads[0].is_alive()
 
 
-def test_one_fallback_an_app(flask_app: Flask) -> None:
+def test_second_fallback_of_an_app_is_refused(flask_app: Flask) -> None:
     app = make_quart_app()
     FlaskFallback(app, flask_app)
     with pytest.raises(QuartTasksError, match="already"):

@@ -494,7 +494,7 @@ async def test_a_draining_server_takes_no_tasks_and_shows_the_rest(world: World)
     async with Socket(world.app, f"/tasks/{held['id']}/events") as socket:
         await socket.receive()  # so `waiting` waits by now
         await world.tasks.close_streams(world.app)
-    assert (await waiting).status_code < 500 or (await waiting).status_code == 503
+    assert (await waiting).status_code in (200, 304)
     for path, body in (
         ("/tasks", {"name": "echo"}),
         ("/tasks/batch", {"tasks": [{"name": "echo"}]}),
@@ -610,7 +610,7 @@ async def test_a_list_is_the_newest_first_in_pages_linked_by_next(client: Client
     assert [len(page) for page in pages][:2] == [2, 2]
 
 
-async def test_limits_of_a_page(client: Client) -> None:
+async def test_page_has_as_many_as_asked_and_500_at_most(client: Client) -> None:
     items = [{"name": "echo"}] * 501
     await client.post("/tasks/batch", json={"tasks": items})
     for query, length in (
@@ -647,7 +647,7 @@ async def test_unknown_and_empty_query_names_are_ignored(client: Client) -> None
         assert (await client.get(url)).status_code == 200
 
 
-async def test_filters_of_a_list(world: World) -> None:
+async def test_filters_choose_from_a_list(world: World) -> None:
     client = world.client
     failed = await submit(client, "fail", "the DISK is full")
     await ended(client, failed["id"])
@@ -1178,7 +1178,7 @@ async def schema_of(client: Client, name: str) -> Any:
 STATES = {"scheduled", "queued", "running", "succeeded", "failed", "cancelled"}
 
 
-async def test_stats(world: World) -> None:
+async def test_stats_count_what_there_is(world: World) -> None:
     client = world.client
     stats = await (await client.get("/tasks/stats")).get_json()
     assert set(stats) == {
@@ -1206,22 +1206,23 @@ async def test_stats(world: World) -> None:
         assert {"slots", "running", "queued"} <= set(executor)
     assert stats["executors"]["async"]["running"] == 1
     assert stats["executors"]["thread"]["slots"] == 16
-    assert all(seconds >= 0 for seconds in stats["latency"].values())
-    assert all(seconds >= 0 for seconds in stats["loop"].values())
+    assert set(stats["latency"]) == {"wait_p50", "wait_p99", "run_p50", "run_p99"}
+    assert set(stats["loop"]) == {"lag_p50", "lag_p99"}
+    assert all(seconds >= 0 for seconds in (stats["latency"] | stats["loop"]).values())
     assert stats["streams"] == 1
     assert stats["uptime"] > 0
     assert held["cursor"].startswith(stats["epoch"] + "-")
     assert world.tasks.stats()["states"] == stats["states"]
 
 
-async def test_health(client: Client) -> None:
+async def test_healthy_server_says_200(client: Client) -> None:
     response = await client.get("/tasks/health")
     assert response.status_code == 200
     assert response.headers["Cache-Control"] == "no-cache"
 
 
 @pytest.mark.parametrize("path", ["", "/types", "/stats", "/health", "/{id}", "/{id}/result"])
-async def test_head_and_options(client: Client, path: str) -> None:
+async def test_head_is_as_get_and_options_names_both(client: Client, path: str) -> None:
     record = await submit(client, "echo")
     await ended(client, record["id"])
     url = "/tasks" + path.format(id=record["id"])
@@ -1235,7 +1236,7 @@ async def test_head_and_options(client: Client, path: str) -> None:
 
 
 @pytest.mark.parametrize("prefix", ["/api/v1/jobs", "/jobs/"])
-async def test_another_prefix(prefix: str) -> None:
+async def test_all_is_under_another_prefix(prefix: str) -> None:
     async with serving(TASKS_URL_PREFIX=prefix) as world:
         client, base = world.client, prefix.rstrip("/")
         response = await client.post(base, json={"name": "hold"})

@@ -58,6 +58,19 @@ def declare(tasks: QuartTasks) -> None:
     async def hidden() -> None: ...
 
 
+def counting(app: Quart) -> list[str]:
+    """The paths of the requests that Quart will have handled."""
+    handled: list[str] = []
+    handle = app.handle_request
+
+    async def counted(request: Any) -> Any:
+        handled.append(request.path)
+        return await handle(request)
+
+    app.handle_request = counted  # type: ignore[method-assign]
+    return handled
+
+
 async def answers(app: Quart) -> dict[str, tuple[int, list[tuple[str, str]], str]]:
     """Status, headers and body of each, without what differs from one time to the next."""
     found = {}
@@ -86,14 +99,8 @@ async def test_the_answers_are_those_of_the_whole_way() -> None:
     whole = await answers(app_with(look, ran))
     assert ran == ["/tasks"] * len(BODIES)
 
-    app, handled = app_with(), []
-    handle = app.handle_request
-
-    async def counted(request: Any) -> Any:
-        handled.append(request.path)
-        return await handle(request)
-
-    app.handle_request = counted  # type: ignore[method-assign]
+    app = app_with()
+    handled = counting(app)
     short = await answers(app)
     taken = ("plain", "arguments", "with a key", "its key again")
     assert handled == ["/tasks"] * (len(BODIES) - len(taken))
@@ -228,6 +235,20 @@ async def test_who_listens_to_signals_hears_it() -> None:
     assert heard == ["/tasks"]
 
 
+async def test_who_listens_to_another_app_changes_nothing() -> None:
+    heard: list[str] = []
+    app, other = app_with(), Quart("other")
+    handled = counting(app)
+
+    async def listen(sender: Quart, **more: Any) -> None:
+        heard.append(request.path)
+
+    async with app.test_app():
+        with signals.request_finished.connected_to(listen, other):
+            await client_of(app).post("/tasks", json={"name": "echo"})
+    assert heard == handled == []
+
+
 async def test_a_session_is_kept_alive() -> None:
     app = app_with(SECRET_KEY="of a test")
 
@@ -262,7 +283,7 @@ async def test_an_app_of_another_class_keeps_its_ways() -> None:
     ("given", "status"),
     [(None, 401), ("Bearer other", 401), ("Bearer secret", 202), ("bearer  secret", 202)],
 )
-async def test_a_token(given: str | None, status: int) -> None:
+async def test_token_is_asked_for(given: str | None, status: int) -> None:
     app = app_with(TASKS_TOKEN="secret")
     headers = {} if given is None else {"Authorization": given}
     async with app.test_app():

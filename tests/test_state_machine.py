@@ -100,23 +100,29 @@ options = st.builds(
 several = st.lists(st.tuples(number, options), min_size=2, max_size=4)
 
 
+def beginnings(definitions: dict[str, Definition]) -> dict[str, st.SearchStrategy[Any]]:
+    """What `begin` takes."""
+    return {
+        "names": st.sets(st.sampled_from(sorted(definitions)), min_size=1, max_size=4),
+        "slots": st.integers(1, 2),
+        "max_pending": st.integers(4, 14),
+        "max_finished": st.integers(0, 6),
+        "max_abandoned": st.integers(0, 2),
+        "without": st.sets(st.sampled_from([*Options.__struct_fields__, "parent"]), max_size=3),
+        "shuts_down": seldom(True),
+        "ending": st.sampled_from(["finish", "interrupt", "give up"]),
+        "first": several,
+    }
+
+
 class Lives(RuleBasedStateMachine):
     """Does what users, clocks and executors may do, and compares with the model. A number
     chooses among what there is, so that a sequence can be made shorter."""
 
+    known = DEFINITIONS
     interruptions = 0  # attempts beyond its retries that a task may have
 
-    @initialize(
-        names=st.sets(st.sampled_from(sorted(DEFINITIONS)), min_size=1, max_size=4),
-        slots=st.integers(1, 2),
-        max_pending=st.integers(4, 14),
-        max_finished=st.integers(0, 6),
-        max_abandoned=st.integers(0, 2),
-        without=st.sets(st.sampled_from([*Options.__struct_fields__, "parent"]), max_size=3),
-        shuts_down=seldom(True),
-        ending=st.sampled_from(["finish", "interrupt", "give up"]),
-        first=several,
-    )
+    @initialize(**beginnings(DEFINITIONS))
     def begin(
         self, names: set[str], slots: int, max_pending: int, max_finished: int,
         max_abandoned: int, without: set[str], shuts_down: bool | None, ending: str,
@@ -312,8 +318,12 @@ class Lives(RuleBasedStateMachine):
 
     # -- reports ---------------------------------------------------------------------------
 
+    def _given(self) -> list[Turn]:
+        """The attempts that executors were given, in their order."""
+        return self.model.turns
+
     def _alive(self) -> list[Turn]:
-        return [turn for turn in self.model.turns if not turn.over]
+        return [turn for turn in self._given() if not turn.over]
 
     def _starting(self) -> list[Turn]:
         return [turn for turn in self._alive() if not turn.started]
@@ -421,7 +431,7 @@ class Lives(RuleBasedStateMachine):
     def _attempts_are_right(self) -> None:
         """Those that were started, in their order, and those that were asked to stop."""
         for name, executor in self.executors.items():
-            turns = [turn for turn in self.model.turns if turn.job.definition.executor == name]
+            turns = [turn for turn in self._given() if turn.job.definition.executor == name]
             assert [(each.task_id, each.number) for each in executor.starts] == [
                 (turn.job.id, turn.number) for turn in turns
             ]
@@ -430,7 +440,7 @@ class Lives(RuleBasedStateMachine):
                 assert (attempt in executor.asked) == turn.asked
                 assert attempt.definition is turn.job.definition
                 assert attempt.args == self.arguments[turn.job.id]
-                assert turn.number <= turn.job.max_attempts
+                assert turn.number <= turn.job.max_attempts + self.interruptions
 
     def _ends(self) -> list[str]:
         """The ids of those that have ended in this step, in their order."""
@@ -546,6 +556,13 @@ class Lives(RuleBasedStateMachine):
     def teardown(self) -> None:
         if sys.exc_info()[0] is not None or not hasattr(self, "model"):
             return  # it has failed already, or never began
+        self._shut_down_in_the_end()
+        for turn in self._alive():
+            self._fail(turn, asyncio.CancelledError())
+            self.agrees()
+        self._nothing_is_left()
+
+    def _shut_down_in_the_end(self) -> None:
         if self.ending == "finish":
             self._finish()
         elif self.ending == "interrupt":
@@ -556,10 +573,6 @@ class Lives(RuleBasedStateMachine):
                 self.agrees()
         self._shut_down("give up")
         self.agrees()
-        for turn in self._alive():
-            self._fail(turn, asyncio.CancelledError())
-            self.agrees()
-        self._nothing_is_left()
 
     def _finish(self) -> None:
         """Let all that can happen happen."""
@@ -586,10 +599,15 @@ class Lives(RuleBasedStateMachine):
         assert replayed == [each for each in self.recorder.events if each.type != "progress"]
         self.runner.draining = False
         for name, key in {job.key for job in self.model.jobs.values() if job.options.key}:
-            again = prepare(DEFINITIONS[name], (0,), {}, options=Options(key=key))
+            again = prepare(self.known[name], (0,), {}, options=Options(key=key))
             task = self.runner.submit(again)
             assert task.record.id not in self.tasks
+            self._write_all()
             self.runner.cancel(task)
+            self._write_all()
+
+    def _write_all(self) -> None:
+        """What the model knows nothing of; without a journal nothing is written."""
 
 
 def _choose(items: list[Any], which: int) -> Any:

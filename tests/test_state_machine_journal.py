@@ -12,17 +12,16 @@ from typing import Any, cast
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule, run_state_machine_as_test
 
 from quart_tasks import Draining, JournalUnavailable, QueueFull
 from quart_tasks.catalog import Catalog
 from quart_tasks.config import Config
-from quart_tasks.definition import Definition, Options, Submission, prepare
+from quart_tasks.definition import Definition, Options, Submission
 from quart_tasks.entries import Current
 from quart_tasks.exceptions import Conflict
-from quart_tasks.executors.base import Attempt
 from quart_tasks.journal import Entry, Journal
 from quart_tasks.ledger import Ledger
 from quart_tasks.record import Record
@@ -30,7 +29,7 @@ from quart_tasks.recovery import Recovery
 from quart_tasks.registry import Registry
 from quart_tasks.run import Run
 from quart_tasks.runner import Runner
-from quart_tasks.task import Filter, Task
+from quart_tasks.task import Task
 
 from .journal_machine import (
     INTERRUPTIONS,
@@ -48,15 +47,16 @@ from .journal_machine import (
 )
 from .machine import ENDED, STOPS, FakeExecutor, FakeWaiter, Turn
 from .test_state_machine import KINDS as OTHERS
+from .test_state_machine import QUICK as WITHOUT_JOURNAL
 from .test_state_machine import (
     Lives,
     _choose,
+    beginnings,
     in_a_thread_or_process,
     number,
     on_the_loop,
     policy,
     seldom,
-    several,
 )
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -80,21 +80,11 @@ class JournalLives(Lives):
     """While the journal is `stalled` it writes and tells only where a rule says so; else all at
     once, after each step."""
 
+    known = DEFINITIONS
     interruptions = INTERRUPTIONS
     model: JournalModel
 
-    @initialize(
-        names=st.sets(st.sampled_from(sorted(DEFINITIONS)), min_size=1, max_size=4),
-        slots=st.integers(1, 2),
-        max_pending=st.integers(4, 14),
-        max_finished=st.integers(0, 6),
-        max_abandoned=st.integers(0, 2),
-        without=st.sets(st.sampled_from([*Options.__struct_fields__, "parent"]), max_size=3),
-        shuts_down=seldom(True),
-        ending=st.sampled_from(["finish", "interrupt", "give up"]),
-        stalled=st.booleans(),
-        first=several,
-    )
+    @initialize(**beginnings(DEFINITIONS), stalled=st.booleans())
     def begin(  # type: ignore[override]
         self, names: set[str], slots: int, max_pending: int, max_finished: int,
         max_abandoned: int, without: set[str], shuts_down: bool | None, ending: str,
@@ -468,8 +458,8 @@ class JournalLives(Lives):
 
     # -- reports ---------------------------------------------------------------------------
 
-    def _alive(self) -> list[Turn]:
-        return [turn for turn in self.model.begun if not turn.over]
+    def _given(self) -> list[Turn]:
+        return list(self.model.begun)
 
     # -- what holds at any time ------------------------------------------------------------
 
@@ -488,22 +478,6 @@ class JournalLives(Lives):
         for runs, answers in self.callers:
             assert len(answers) == sum(run.held is None for run in runs)
 
-    def _attempts_are_right(self) -> None:
-        for name, executor in self.executors.items():
-            turns = [turn for turn in self.model.begun if turn.job.definition.executor == name]
-            assert [(each.task_id, each.number) for each in executor.starts] == [
-                (turn.job.id, turn.number) for turn in turns
-            ]
-            for turn, attempt in zip(turns, executor.starts, strict=True):
-                turn.attempt = attempt
-                self._attempt_is_right(turn, attempt, executor)
-
-    def _attempt_is_right(self, turn: Turn, attempt: Attempt, executor: FakeExecutor) -> None:
-        assert (attempt in executor.asked) == turn.asked
-        assert attempt.definition is turn.job.definition
-        assert attempt.args == self.arguments[turn.job.id]
-        assert turn.number <= turn.job.max_attempts + INTERRUPTIONS
-
     def _coming(self, executor: str) -> int:
         return self.model.coming(executor)
 
@@ -520,16 +494,7 @@ class JournalLives(Lives):
             return  # it has failed already, or never began
         self.stalled = False
         self.agrees()
-        if self.ending == "finish":
-            self._finish()
-        elif self.ending == "interrupt":
-            self._shut_down("interrupt")
-            self.agrees()
-            for turn in [turn for turn in self._alive() if not turn.left][::2]:
-                self._fail(turn, asyncio.CancelledError())
-                self.agrees()
-        self._shut_down("give up")
-        self.agrees()
+        self._shut_down_in_the_end()
         left = [job for job in self.model.unfinished() if job.durable]
         self._crash(100, full=False)
         assert {job.id for job in left} <= self.disk.tasks.keys()
@@ -538,28 +503,7 @@ class JournalLives(Lives):
         self._nothing_is_left()
         self._let_go()
 
-    def _nothing_is_left(self) -> None:
-        assert not any(timer.pending for timer in self.timers.all)
-        for lane in self.runner.lanes.values():
-            assert (lane.taken, lane.abandoned, lane.waiting, lane.stuck) == (0, 0, 0, [])
-        kept = [job.id for job in self.model.jobs.values() if job.kept]
-        listed, _ = self.registry.page(Filter(), 1000)
-        assert sorted(task.record.id for task in listed) == kept
-        for task in listed:
-            assert len(self.registry.detail(task).attempts) == task.record.attempt
-        replayed = self.registry.log.since(0, 1_000_000, 1 << 40)
-        assert replayed == [each for each in self.recorder.events if each.type != "progress"]
-        keys = {job.key for job in self.model.jobs.values() if job.options.key is not None}
-        for name, key in keys:
-            again = prepare(DEFINITIONS[name], (0,), {}, options=Options(key=key))
-            task = self.runner.submit(again)
-            assert task.record.id not in self.tasks
-            self._write_all()
-            self.runner.cancel(task)
-            self._write_all()
-
     def _write_all(self) -> None:
-        """What the model knows nothing of."""
         while self.journal.entries:
             self.journal.commit(100)
             for entry, committed in self.journal.told:
@@ -572,10 +516,7 @@ def _idempotency(submission: Submission) -> str | None:
     return None if submission.idempotency is None else submission.idempotency[0][1]
 
 
-QUICK = settings(
-    max_examples=60, stateful_step_count=40, derandomize=True, database=None, deadline=None,
-    suppress_health_check=list(HealthCheck),
-)  # fmt: skip
+QUICK = settings(WITHOUT_JOURNAL, derandomize=True, database=None)
 
 
 @pytest.mark.timeout(600)  # one that fails takes long, to find a short sequence that does

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 import logging
 import socket
@@ -18,6 +17,8 @@ from quart import Quart
 
 from quart_tasks import QuartTasks, RetryPolicy, progress
 from quart_tasks.server import serve
+
+from .sockets import silent_client
 
 Frame = dict[str, Any]
 Socket = aiohttp.ClientWebSocketResponse
@@ -110,17 +111,7 @@ class Site:
 
     def silent(self, path: str, *, upgrade: bool) -> socket.socket:
         """A client that asks for a stream, a WebSocket or an SSE one, and reads nothing of it."""
-        client = socket.socket()
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        host, port = self.url.removeprefix("http://").split(":")
-        client.connect((host, int(port)))
-        lines = [f"GET /tasks{path} HTTP/1.1", "Host: test"]
-        if upgrade:
-            key = base64.b64encode(bytes(16)).decode()
-            lines += ["Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13"]
-            lines += [f"Sec-WebSocket-Key: {key}"]
-        client.sendall("\r\n".join([*lines, "", ""]).encode())
-        return client
+        return silent_client(self.url, f"/tasks{path}", upgrade=upgrade)
 
     async def story(self, path: str, **query: str) -> list[Frame]:
         """What a WebSocket gets until the server closes it, with 1000."""

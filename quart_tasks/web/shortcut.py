@@ -76,7 +76,7 @@ class Shortcut:
             self._routed
             and UNUSUAL.isdisjoint(headers)
             and type(app.session_interface) is SecureCookieSessionInterface
-            and not any(signal.receivers for signal in SIGNALS)
+            and _are_ours(each.receivers_for(app) for each in SIGNALS if each.receivers)
             and _are_ours(app.before_request_funcs.values())
             and _are_ours(app.after_request_funcs.values())
             and _are_ours(app.teardown_request_funcs.values())
@@ -94,8 +94,9 @@ class Shortcut:
         return bool(endpoint == self._endpoint)
 
 
-def _are_ours(functions: Iterable[list[Any]]) -> bool:
-    """Whether an app's hooks are only those that we have added, which let this request pass."""
+def _are_ours(functions: Iterable[Iterable[Any]]) -> bool:
+    """Whether hooks and receivers are only those that we have added, which let this request
+    pass."""
     return all(
         getattr(each, "__module__", "").startswith("quart_tasks.")
         for some in functions

@@ -10,6 +10,7 @@ from quart import Quart, Response, current_app, request
 from quart_tasks import QuartTasks, current_task, progress
 
 from ..background import whole_body
+from ..footprints import append
 from ..waiting import pass_gate, pass_gate_on_loop
 
 app = Quart(__name__)
@@ -26,14 +27,7 @@ async def consume() -> None:
 
 
 def begin() -> None:
-    context = current_task()
-    assert context is not None
-    fd = os.open(os.environ["RAN"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    try:
-        os.write(fd, f"{context.id} {context.attempt}\n".encode())
-    finally:
-        os.close(fd)
-    progress(context.attempt)
+    progress(append(os.environ["RAN"]))
 
 
 def answer(data: bytes) -> Response:

@@ -9,8 +9,9 @@ import signal
 
 from quart import Quart
 
-from quart_tasks import QuartTasks, current_task, progress
+from quart_tasks import QuartTasks, progress
 
+from ..footprints import append
 from ..waiting import pass_gate_on_loop
 
 app = Quart(__name__)
@@ -18,14 +19,7 @@ tasks = QuartTasks(app)
 
 
 def note() -> None:
-    """One write, so that the line is whole whatever happens to the process."""
-    context = current_task()
-    assert context is not None
-    fd = os.open(os.environ["RAN"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    try:
-        os.write(fd, f"{context.id} {context.attempt}\n".encode())
-    finally:
-        os.close(fd)
+    append(os.environ["RAN"])
 
 
 @tasks.task

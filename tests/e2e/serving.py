@@ -34,6 +34,15 @@ class Server:
         return self.process.returncode
 
 
+async def greeting(process: asyncio.subprocess.Process) -> str:
+    """Wait until a server listens; its URL, or nothing if it has ended before."""
+    assert process.stdout is not None
+    async with asyncio.timeout(HANG):
+        line = (await process.stdout.readline()).decode()
+    found = re.search(r" on (http://\S+:\d+) ", line)
+    return found[1] if found else ""
+
+
 @asynccontextmanager
 async def serving(app: str | None = None, **environment: str) -> AsyncIterator[Server]:
     """Serve MODULE:APP, or the demo, on a free port; at the end SIGTERM must end it with exit
@@ -45,12 +54,11 @@ async def serving(app: str | None = None, **environment: str) -> AsyncIterator[S
         stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     try:
-        assert process.stdout is not None
-        async with asyncio.timeout(HANG):
-            line = (await process.stdout.readline()).decode()
-        found = re.search(r" on (http://\S+:\d+) ", line)
-        assert found is not None, line
-        server = Server(process, found[1])
+        server = Server(process, await greeting(process))
+        if not server.url:
+            with suppress(ProcessLookupError):
+                process.kill()
+            raise AssertionError((await process.communicate())[1].decode())
         yield server
         if process.returncode is None:
             assert await server.end() == 0, server.errors

@@ -105,7 +105,7 @@ async def pieces(number: int, size: int) -> AsyncIterator[bytes]:
         yield bytes([each % 256]) * size
 
 
-async def test_bodies_of_all_kinds(site: Site) -> None:
+async def test_bodies_of_all_kinds_come_whole(site: Site) -> None:
     large = random.randbytes(8_000_000)
     async with site.start() as server:
         for path in ("/once", "/consumed"):
@@ -262,7 +262,9 @@ async def test_client_that_leaves_in_the_middle_of_its_body(site: Site) -> None:
 
 
 @pytest.mark.parametrize("kind", ["", "-in-a-thread"])
-async def test_killed_in_mid_view(kind: str, site: Site, gate: Gate) -> None:
+async def test_view_cut_off_by_a_kill_is_run_again_or_interrupted(
+    kind: str, site: Site, gate: Gate
+) -> None:
     query = f"?gate={gate.path}&echo=body&status=201&x=%C3%A4"
     async with site.with_journal() as server:
         once = await site.post(server, f"/once{kind}{query}", b"body")
@@ -327,7 +329,7 @@ async def test_result_is_the_same_after_a_kill(site: Site) -> None:
 
 
 @pytest.mark.parametrize("times", [2, pytest.param(30, marks=LONG)])
-async def test_kill_at_random_moments(times: int, site: Site) -> None:
+async def test_kill_at_random_moments_loses_no_202(times: int, site: Site) -> None:
     """Each 202 stands, with its body, and a view that is not idempotent is begun once."""
     accepted: dict[str, tuple[str, bytes]] = {}
 

@@ -218,7 +218,7 @@ class Crowd:
 
 
 @pytest.mark.parametrize("times", [3, pytest.param(50, marks=LONG)])
-async def test_kill_at_random_moments(times: int, place: Place) -> None:
+async def test_kill_at_random_moments_loses_no_202(times: int, place: Place) -> None:
     crowd = Crowd()
     for number in range(times):
         server = await place.spawn()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import os
 import re
 import signal
@@ -26,6 +25,8 @@ from websockets.sync.client import connect
 
 from quart_tasks.connections import listen, resolve
 from quart_tasks.server import serve
+
+from ..sockets import silent_client
 
 ROOT = Path(__file__).parents[2]
 COMMAND = ["-m", "quart_tasks", "serve"]
@@ -167,16 +168,8 @@ class Server:
 
     def socket(self, path: str, upgrade: bool = True) -> socket.socket:
         """A client that has asked for a WebSocket (or a stream) and reads nothing."""
-        client = socket.socket()
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client = silent_client(self.url, path, upgrade=upgrade)
         client.settimeout(LIMIT)
-        client.connect(("127.0.0.1", self.port))
-        lines = [f"GET {path} HTTP/1.1", "Host: test"]
-        if upgrade:
-            key = base64.b64encode(bytes(16)).decode()
-            lines += ["Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13"]
-            lines += [f"Sec-WebSocket-Key: {key}"]
-        client.sendall("\r\n".join([*lines, "", ""]).encode())
         return client
 
     def says(self) -> str:

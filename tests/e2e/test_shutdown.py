@@ -15,8 +15,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from ..faulty_tasks import descendants
-from ..test_processes import Watched
+from ..processes import Watched, descendants
 from ..waiting import Gate
 from .serving import HANG, ROOT, Server, serving
 from .shutdown_app import STUCK

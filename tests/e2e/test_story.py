@@ -23,6 +23,8 @@ import websockets
 from aiohttp import web
 from PIL import Image
 
+from ..processes import Watched, descendants
+from ..sockets import silent_client
 from .serving import HANG, Server, serving
 
 Frame = dict[str, Any]
@@ -468,14 +470,7 @@ async def browse(url: str, profile: Path) -> Any:
 @contextmanager
 def silent(server: Server, path: str, *, upgrade: bool) -> Iterator[socket.socket]:
     """A client that asks for a stream and reads no more than the first line of the answer."""
-    with socket.socket() as client:
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        client.connect(("127.0.0.1", int(server.url.rpartition(":")[2])))
-        lines = [f"GET {path} HTTP/1.1", "Host: test"]
-        if upgrade:
-            lines += ["Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13"]
-            lines += ["Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="]
-        client.sendall("\r\n".join([*lines, "", ""]).encode())
+    with silent_client(server.url, path, upgrade=upgrade) as client:
         assert client.recv(12) == (b"HTTP/1.1 101" if upgrade else b"HTTP/1.1 200")
         yield client
 
@@ -520,13 +515,14 @@ async def test_two_ctrl_c_interrupt_what_runs_and_leave_no_process(
         url = f"{server.url}/tasks/{task['id']}/events"
         async with AiohttpWatcher.watching(url) as watcher:
             await read_until(watcher, "progress")
-            children = [os.pidfd_open(each) for each in descendants(server.process.pid)]
+            children = [Watched(each) for each in descendants(server.process.pid)]
             assert len(children) >= 2
             server.process.send_signal(signal.SIGINT)
             await read_until(watcher, "bye")
             assert await server.end(signal.SIGINT) == 0
-        for child in children:
-            await ended(child)
+        async with asyncio.timeout(HANG):
+            for child in children:
+                await child.ended()
 
     assert "Interrupted" in server.errors
     assert "Traceback" not in server.errors
@@ -537,21 +533,3 @@ async def read_until(watcher: Watcher, type: str) -> None:
         if frame["type"] == type:
             return
     raise AssertionError(f"the stream ended without {type}")
-
-
-def descendants(pid: int) -> list[int]:
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [each for child in children for each in (int(child), *descendants(int(child)))]
-
-
-async def ended(pidfd: int) -> None:
-    """Wait until a process is gone, and let go of its descriptor."""
-    loop = asyncio.get_running_loop()
-    gone = asyncio.Event()
-    loop.add_reader(pidfd, gone.set)
-    try:
-        async with asyncio.timeout(HANG):
-            await gone.wait()
-    finally:
-        loop.remove_reader(pidfd)
-        os.close(pidfd)

@@ -21,7 +21,7 @@ def check(made: tuple[str, list[str]]) -> None:
 
 @settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck), phases=PHASES)
 @given(apps())
-def test_made_apps(made: tuple[str, list[str]]) -> None:
+def test_made_apps_answer_the_same(made: tuple[str, list[str]]) -> None:
     check(made)
 
 
@@ -29,5 +29,5 @@ def test_made_apps(made: tuple[str, list[str]]) -> None:
 @pytest.mark.timeout(1200)
 @settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck), phases=PHASES)
 @given(apps())
-def test_many_made_apps(made: tuple[str, list[str]]) -> None:
+def test_many_made_apps_answer_the_same(made: tuple[str, list[str]]) -> None:
     check(made)

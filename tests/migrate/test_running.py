@@ -1,7 +1,7 @@
 from .cases import check
 
 
-def test_options_of_run() -> None:
+def test_options_of_run_become_quarts() -> None:
     check(
         """\
         from quart import Quart
