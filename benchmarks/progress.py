@@ -13,7 +13,8 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from statistics import median, quantiles
-from time import perf_counter
+from time import perf_counter, process_time
+from typing import NamedTuple
 
 import msgspec
 
@@ -21,7 +22,7 @@ from . import client
 from .common import Figure, Result, figure, ratio
 from .frames import Frames
 from .reporting import INTERVAL, MOST
-from .server import serving
+from .server import Server, serving
 from .sockets import raise_file_limit
 
 MANY = 1_000  # tasks, or subscribers
@@ -141,17 +142,32 @@ def rate_result(executor: str, subscribers: int, quick: bool) -> Result:
 # -- lateness ------------------------------------------------------------------------------
 
 
-async def late(app: str, port: int, each: bool, seconds: float) -> list[float]:
-    """The milliseconds from each report to its frame here, over so many seconds."""
-    async with client.http(port) as connection:
+class Heard(NamedTuple):
+    """What a client heard: milliseconds from report to frame, frames a second, and the shares of
+    their cores that the server used and the client."""
+
+    p50: float
+    p99: float
+    rate: float
+    serving: float
+    asking: float
+
+
+async def listen(app: str, server: Server, each: bool, seconds: float) -> Heard:
+    async with client.http(server.port) as connection:
         ids = (await connection.ask("POST", f"/regularly/{MANY}")).json()
-    of = ids if each else [""]
-    paths = [f"{STREAMS[app]}/{id}/events".replace("//", "/") for id in of]
-    async with gathered(port, paths) as audience:
+    base = STREAMS[app]
+    paths = [f"{base}/{id}/events" for id in ids] if each else [f"{base}/events"]
+    async with gathered(server.port, paths) as audience:
         await asyncio.sleep(SETTLE)
         audience.keeps = True
+        start, served, asked = perf_counter(), server.seconds(), process_time()
         await asyncio.sleep(seconds)
-    return [(came - told(frame)) * 1000 for came, frame in audience.came]
+        elapsed = perf_counter() - start
+        served, asked = server.seconds() - served, process_time() - asked
+    delays = [(came - told(frame)) * 1000 for came, frame in audience.came]
+    cuts = quantiles(delays, n=100)
+    return Heard(cuts[49], cuts[98], len(delays) / elapsed, served / elapsed, asked / elapsed)
 
 
 def told(frame: bytes) -> float:
@@ -160,13 +176,12 @@ def told(frame: bytes) -> float:
 
 def late_result(each: bool, quick: bool) -> Result:
     seconds, repeats = (2.0, 1) if quick else (10.0, 5)
-    taken: dict[str, list[list[float]]] = {app: [] for app in STREAMS}
+    heard: dict[str, list[Heard]] = {app: [] for app in STREAMS}
     for _ in range(repeats):
-        for app, delays in taken.items():
+        for app, turns in heard.items():
             with serving(app) as server:
-                delays.append(asyncio.run(late(app, server.port, each, seconds)))
-    ours, bare = (figure([p99(delays) for delays in taken[app]]) for app in STREAMS)
-    came = median(len(delays) for delays in taken[OURS]) / seconds
+                turns.append(asyncio.run(listen(app, server, each, seconds)))
+    ours, bare = (figure([turn.p99 for turn in heard[app]]) for app in STREAMS)
     return Result(
         name="progress",
         question=f"p99 from progress() to the client, {MANY:,} tasks that report "
@@ -178,13 +193,16 @@ def late_result(each: bool, quick: bool) -> Result:
         aim=f"at most {MOST_LATE} ms",
         met=ours.median <= MOST_LATE,
         baseline_name=BARE_NAME,
-        notes=f"of {MANY / INTERVAL:,.0f} frames/s {came:,.0f} came; p50 "
-        f"{median(quantiles(delays, n=100)[49] for delays in taken[OURS]):.3g} ms",
+        notes=f"ours: {about(heard[OURS])}; bare: {about(heard[BARE])}",
     )
 
 
-def p99(delays: list[float]) -> float:
-    return quantiles(delays, n=100)[98]
+def about(turns: list[Heard]) -> str:
+    p50, _, rate, serving, asking = map(median, zip(*turns, strict=True))
+    return (
+        f"p50 {p50:.3g} ms, {rate:,.0f} of {MANY / INTERVAL:,.0f} frames/s came, the server used "
+        f"{serving:.0%} of its core and the client {asking:.0%}"
+    )
 
 
 def run(quick: bool) -> list[Result]:

@@ -1,7 +1,8 @@
 // JSON as a tree that folds.
 
-import { fill, h } from "./dom.js";
 import { copyButton } from "./copy.js";
+import { fill, h } from "./dom.js";
+import { isRoughNumber, write } from "./exact.js";
 import { number } from "./format.js";
 
 const AT_ONCE = 100; // entries of one list that are shown before one asks for more
@@ -29,7 +30,7 @@ export function folded(value, what) {
       h("button", { type: "button", "aria-label": "Fold a level", onclick: () => draw(-1) }, "−"),
       h("button", { type: "button", "aria-label": "Unfold a level", onclick: () => draw(1) }, "+"),
     ],
-    copyButton(what, () => JSON.stringify(value, null, 2))); // prettier-ignore
+    copyButton(what, () => write(value, 2))); // prettier-ignore
   draw(0);
   return h("div.folded", {}, bar, body);
 }
@@ -85,7 +86,7 @@ function preview(value) {
       parts.push("…");
       break;
     }
-    const shown = !isContainer(each) ? JSON.stringify(each).slice(0, PREVIEW)
+    const shown = !isContainer(each) ? write(each).slice(0, PREVIEW)
       : Array.isArray(each) ? "[…]" : "{…}"; // prettier-ignore
     parts.push(isList ? shown : `${key}: ${shown}`);
     room -= parts[parts.length - 1].length;
@@ -119,8 +120,8 @@ function more(element, entries, from, depth, nodes) {
 function leaf(value) {
   if (typeof value === "string") return string(value);
   const kind = value === null ? "null" : typeof value;
-  if (Number.isInteger(value) && !Number.isSafeInteger(value)) {
-    const title = "Numbers in a browser have 53 bits: the last digits may be others.";
+  if (isRoughNumber(value)) {
+    const title = "This browser's numbers have 53 bits: the last digits may be others.";
     return h("span.number", { title }, `≈ ${value}`);
   }
   return h(`span.${kind}`, {}, String(value));

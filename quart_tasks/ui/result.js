@@ -4,6 +4,7 @@
 
 import { Refused, request, sentence } from "./api.js";
 import { fill, h } from "./dom.js";
+import { isRough, parse } from "./exact.js";
 import { bytes } from "./format.js";
 import { folded } from "./json.js";
 
@@ -22,10 +23,12 @@ export class Result {
     this.element = h("section.panel.result", { "aria-label": "Result", hidden: true },
       h("h2", {}, "Result"), this._body); // prettier-ignore
     this._shown = "";
-    this._picture = "";
+    this._picture = ""; // its address
+    this._closed = false;
   }
 
   close() {
+    this._closed = true;
     URL.revokeObjectURL(this._picture);
   }
 
@@ -40,7 +43,8 @@ export class Result {
     const size = record.result_size ?? 0;
     // "null" is 4 bytes; a view's response is kept beside the record, whatever its type.
     const here = type === "application/json" && !omitted.includes("result");
-    if (here && (result !== null || size <= 4)) fill(this._body, folded(result, "the result"));
+    if (here && (result !== null || size <= 4) && !isRough(result))
+      fill(this._body, folded(result, "the result"));
     else this._offer(record, type, size);
   }
 
@@ -85,11 +89,12 @@ export class Result {
    */
   _way(type, shown) {
     if (type === "application/json")
-      return ["json", async (it) => fill(shown, folded(await it.json(), "the result"))];
+      return ["json", async (it) => fill(shown, folded(parse(await it.text()), "the result"))];
     if (PICTURE.test(type))
       return ["picture", async (it) => {
-        this.close();
-        this._picture = URL.createObjectURL(new Blob([await it.arrayBuffer()], { type }));
+        const data = await it.arrayBuffer();
+        if (this._closed) return;
+        this._picture = URL.createObjectURL(new Blob([data], { type }));
         fill(shown, h("img.picture", { src: this._picture, alt: "The result, a picture" }));
       }]; // prettier-ignore
     if (TEXT.test(type))

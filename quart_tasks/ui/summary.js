@@ -2,6 +2,7 @@
 
 /** @import {TaskRecord} from "./shapes.js" */
 
+import { isRough } from "./exact.js";
 import { ago, between, bytes, duration, number } from "./format.js";
 
 const PREVIEW = 200; // characters of a result or an error
@@ -36,7 +37,8 @@ export function remark(record) {
   if (record.result_type && record.result_type !== "application/json")
     return `${record.result_type}, ${bytes(record.result_size ?? 0)}`;
   if (record.omitted.includes("result")) return `JSON, ${bytes(record.result_size ?? 0)}`;
-  return result === null ? "" : JSON.stringify(result).slice(0, PREVIEW);
+  if (result === null) return "";
+  return `${isRough(result) ? "≈ " : ""}${JSON.stringify(result).slice(0, PREVIEW)}`;
 }
 
 /** "3.2 s": what its last attempt took, or has taken so far. @param {TaskRecord} record */

@@ -53,7 +53,7 @@ export class Children {
     return this._view.ids.length;
   }
 
-  /** "12: 3 running, 9 succeeded". */
+  /** "3 running, 9 succeeded", or how many. */
   summary() {
     if (this.count > COUNTED) return number(this.count);
     /** @type {{[state: string]: number}} */

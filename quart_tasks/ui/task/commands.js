@@ -5,6 +5,7 @@
 import { ROOT } from "../api.js";
 import { copyButton } from "../copy.js";
 import { fill, h } from "../dom.js";
+import { isRough, write } from "../exact.js";
 
 /** @type {{[title: string]: string}} */
 const AIMS = { Show: "show it", Watch: "watch it", Result: "get its result",
@@ -23,7 +24,7 @@ export const quoted = (word) =>
 
 /** JSON without characters that are more than text. @param {any} value */
 const plain = (value) =>
-  JSON.stringify(value).replace(
+  write(value).replace(
     UNSAFE, (each) => `\\u${each.charCodeAt(0).toString(16).padStart(4, "0")}`); // prettier-ignore
 
 /**
@@ -68,7 +69,7 @@ export function lines(record, byName, hasToken, origin = location.origin) {
     found.push(["Result", curl("", `/${id}/result`), command(`result ${id}`)]);
   if (record.finished_at)
     found.push(["Retry", curl(" -X POST", `/${id}/retry`), command(`retry ${id} --watch`)]);
-  if (!byName || !args || !kwargs) return found;
+  if (!byName || !args || !kwargs || isRough([args, kwargs])) return found;
   const body = quoted(plain({ name, args, kwargs }));
   const words = Object.entries(kwargs).map(([key, value]) => quoted(`${key}=${given(value)}`));
   const submit = command(["submit", quoted(name), ...words, "--watch"].join(" "));

@@ -81,7 +81,7 @@ export class Head {
   /** @param {TaskRecord} record */
   _showProgress(record) {
     const part = share(record);
-    this._progress.hidden = !record.progress;
+    this._progress.hidden = !record.progress || record.state === "succeeded";
     this._progress.className = `progress ${record.state}`;
     this._bar.hidden = part === null;
     if (part !== null) {
@@ -101,7 +101,7 @@ export class Head {
     const facts = [
       ["Id", id],
       ["Executor", record.executor],
-      ["Worker", record.worker],
+      ["Worker", record.worker === record.executor ? null : record.worker],
       ["Attempt", max_attempts > 1 && attempt ? `${attempt} of ${max_attempts}` : null],
       ["Priority", priority || null],
       ["Key", key],

@@ -6,7 +6,8 @@ import { fill, h, text } from "../dom.js";
 import { clock, number } from "../format.js";
 import { inLine } from "../json.js";
 
-const MOST = 2000; // lines in the page
+const MOST = 2000; // lines in the page, and some of a block more
+const BLOCK = 100; // lines laid out together, and only in sight: half the cost of one by one
 const NEAR = 30; // px from the end at which a reader follows it
 
 /** @param {Output} output */
@@ -55,13 +56,18 @@ export class Lines {
     this.element.hidden = false;
     const follows = body.scrollHeight - body.scrollTop - body.clientHeight < NEAR;
     this._count += items.length;
-    const lines = items.slice(-MOST).map(this._line);
-    const over = body.childElementCount + lines.length - MOST;
-    if (over >= body.childElementCount) fill(body);
-    else for (let left = over; left > 0; left -= 1) body.firstElementChild?.remove();
-    body.append(...lines);
+    if (items.length >= MOST) fill(body);
+    for (const item of items.slice(-MOST)) this._append(this._line(item));
+    while (body.childElementCount > MOST / BLOCK + 1) body.firstElementChild?.remove();
     if (follows) body.scrollTop = body.scrollHeight;
     const all = number(this._count);
     text(this._seen, this._count > MOST ? `the newest ${number(MOST)} of ${all}` : all);
+  }
+
+  /** @param {HTMLElement} line */
+  _append(line) {
+    const last = this._body.lastElementChild;
+    if (last && last.childElementCount < BLOCK) last.append(line);
+    else this._body.append(h("div.block", {}, line));
   }
 }

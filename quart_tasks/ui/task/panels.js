@@ -2,17 +2,20 @@
 
 /** @import {Detail, TaskRecord} from "../shapes.js" */
 
-import { get, sentence } from "../api.js";
+import { Refused, request, sentence } from "../api.js";
 import { copyButton } from "../copy.js";
 import { fill, h, text } from "../dom.js";
+import { isRough, parse } from "../exact.js";
 import { folded } from "../json.js";
+
+const NONE = { args: null, kwargs: null };
 
 /** The arguments; those that are too large for a record are fetched when asked for. */
 export class Arguments {
   /** @param {() => void} tell is called when `whole` has come */
   constructor(tell) {
     /** @type {{args: any[] | null, kwargs: {[name: string]: any} | null} | null} */
-    this.whole = null; // what was too large for the record, once it has been asked for
+    this.whole = null; // in place of the record's, which are left out or lack digits
     this._tell = tell;
     this._body = h("div");
     this.element = h("section.panel", { "aria-label": "Arguments" },
@@ -21,7 +24,10 @@ export class Arguments {
 
   /** @param {TaskRecord} record */
   show({ id, args, kwargs, omitted }) {
-    if (omitted.includes("args") || omitted.includes("kwargs")) {
+    if (isRough([args, kwargs])) {
+      this.whole = NONE;
+      void this._ask(id);
+    } else if (omitted.includes("args") || omitted.includes("kwargs")) {
       const button = h("button", { type: "button", onclick: () => this._ask(id) }, "Show them");
       fill(this._body, h("p.quiet", {}, "They are large. "), h("p.tools", {}, button));
     } else this._fill(args ?? [], kwargs ?? {});
@@ -30,8 +36,10 @@ export class Arguments {
   /** @param {string} id */
   async _ask(id) {
     try {
+      const response = await request(`/${encodeURIComponent(id)}`);
+      if (!response.ok) throw new Refused(await response.json());
       /** @type {Detail} */
-      const { args, kwargs } = await get(`/${encodeURIComponent(id)}`);
+      const { args, kwargs } = parse(await response.text());
       this.whole = { args, kwargs };
       this._fill(args ?? [], kwargs ?? {});
       this._tell();

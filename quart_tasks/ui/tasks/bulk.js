@@ -15,6 +15,8 @@ import { shortId } from "../summary.js";
 
 const NAMES = { cancel: "Cancel", retry: "Retry" };
 const DONE = { cancel: "asked to end", retry: "submitted again" };
+const NOTHING = { cancel: "is unfinished", retry: "has ended" };
+const REST = { cancel: "they had ended", retry: "their arguments are not kept" };
 const MORE = {
   cancel: "Those that have ended are left as they are; descendants of the others end too.",
   retry: "Each is submitted anew, with the same arguments and options. Unfinished ones are left.",
@@ -82,15 +84,15 @@ export class Bulk {
     try {
       const [count, least] = await this._count(action);
       if (!count) {
-        const kind = action === "cancel" ? "unfinished" : "ended";
-        this._tell(`None of them is ${kind}: there is nothing to ${action}.`);
+        this._tell(`None of them ${NOTHING[action]}.`);
         return;
       }
       const question = `${NAMES[action]} ${least ? "at least " : ""}${tasksIn(count)}?`;
       const yes = `${NAMES[action]} ${count === 1 && !least ? "it" : "them"}`;
       if ((count > 1 || least) && !(await confirmed(question, MORE[action], yes))) return;
       const done = await many(action, which);
-      this._tell(`${tasksIn(done)} ${done === 1 ? "was" : "were"} ${DONE[action]}.`);
+      const rest = count > done ? ` Not ${number(count - done)} others: ${REST[action]}.` : "";
+      this._tell(`${tasksIn(done)} ${done === 1 ? "was" : "were"} ${DONE[action]}.${rest}`);
       if (selection.size) selection.clear();
     } catch (error) {
       this._tell(sentence(error));

@@ -60,9 +60,10 @@ export class Grid {
     if (rows.count) rows.activate(rows.active || rows.first);
   }
 
-  /** @param {string} name @param {string} value */
-  describe(name, value) {
-    if (this._grid.getAttribute(name) !== value) this._grid.setAttribute(name, value);
+  /** How many rows there are in all, -1 if nobody knows. @param {number} count */
+  set total(count) {
+    const rows = String(count < 0 ? count : count + 1); // with the heading
+    if (this._grid.ariaRowCount !== rows) this._grid.ariaRowCount = rows;
   }
 
   _up() {

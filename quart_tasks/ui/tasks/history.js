@@ -8,6 +8,7 @@ import { fields } from "../query.js";
 import { LEFT } from "../store.js";
 
 const PAGE = 500;
+const STREAMED = new Set(["scheduled", "queued", "running"]); // the stream brings all of them
 // So many rows are the page's end: the store forgets the oldest before much more fit in.
 export const ROOM = 0.9 * LEFT;
 
@@ -66,7 +67,8 @@ export class History {
       const page = await get(`?${new URLSearchParams(asked)}`);
       if (this._closed) return;
       // Not if the store had to forget some of what is above meanwhile.
-      if (!before || before === this._view.floor) this._view.floor = page.next ?? "";
+      if (!before || before === this._view.floor)
+        this._view.floor = STREAMED.has(this._query.state) ? "" : (page.next ?? "");
       this._store.add(page.tasks);
     } catch (error) {
       this.failure = sentence(error);

@@ -36,7 +36,11 @@ export class List {
       "Try again"); // prettier-ignore
     this.foot = h("div.known", {}, this._count, this._again);
     this._unlisten = store.listen((frames) => {
-      if (frames.some(({ type, data }) => type === "snapshot" && data.reason !== "lagged"))
+      if (
+        frames.some(
+          ({ type, data }) => type === "snapshot" && data.reason !== "lagged" && !data.more,
+        )
+      )
         this.history.restart(); // what ended before it is not in it
     });
     this._query = query;
@@ -95,7 +99,7 @@ export class List {
   _drawn() {
     const { count, waiting } = this.grid.rows;
     const { complete, loading, failure } = this.history;
-    this.grid.describe("aria-rowcount", String(complete ? count + 1 : -1));
+    this.grid.total = complete ? count : -1;
     text(this._count, this._query.problem ? "" : this._summary(count));
     this._again.hidden = !failure;
     const none = !count && !waiting && !loading && !failure;
