@@ -92,7 +92,7 @@ def celery(url: str) -> None:
     celery_worker = import_module("benchmarks.peers.celery_worker")
     group = import_module("celery").group
     with celery_worker.running("--pool=threads", f"--concurrency={CELERY_THREADS}"):
-        answer(timed(lambda n: group(celery_worker.fetch.s(url) for _ in range(n))().get()))
+        answer(timed(lambda n: group(celery_worker.fetch.s(url) for _ in range(n))().get(120)))
 
 
 def timed(all_of: Callable[[int], list[int]]) -> Callable[[int], Taken]:

@@ -101,7 +101,7 @@ def celery(workers: int) -> None:
 
     def measure(steps: int, number: int) -> float:
         start = perf_counter()
-        results = group(celery_worker.count.s(steps) for _ in range(number))().get()
+        results = group(celery_worker.count.s(steps) for _ in range(number))().get(timeout=120)
         taken = perf_counter() - start
         check(results, steps, number)
         return taken

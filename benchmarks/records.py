@@ -4,7 +4,7 @@ HOW_MANY` answers what each of OPERATIONS takes there (see `asking`)."""
 import asyncio
 import random
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from itertools import islice
 from time import process_time
@@ -29,12 +29,34 @@ PAGE = 50
 TOGETHER = 1_000
 
 
+class Kept:
+    """The ids of the records that are kept, the oldest at `_oldest`. Always the same list: a new
+    one would be walked by each young pass of the cycle collector, which the tasks would pay."""
+
+    def __init__(self) -> None:
+        self._ids: list[str] = []
+        self._oldest = 0
+
+    def fill(self, ids: Iterable[str]) -> None:
+        self._ids += ids
+
+    def some(self, number: int) -> Sequence[str]:
+        return random.choices(self._ids, k=number)
+
+    def replace_oldest(self, id: str) -> str:
+        """Put an id in the place of the oldest, which is given back."""
+        at = self._oldest
+        oldest, self._ids[at] = self._ids[at], id
+        self._oldest = (at + 1) % len(self._ids)
+        return oldest
+
+
 class Ours:
     """The app keeps `most` ended records: whatever ends makes it forget the oldest."""
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._ids: list[str] = []  # of those that are kept, the oldest first
+        self._kept = Kept()
         self._waiting: list[TaskHandle[None]] = []
 
     @asynccontextmanager
@@ -45,18 +67,19 @@ class Ours:
                 count = min(TOGETHER, self._most - start)
                 handles = await tasks.submit_many(nothing, [()] * count)
                 await tasks.join()
-                self._ids += [handle.id for handle in handles]
+                self._kept.fill(handle.id for handle in handles)
             yield
 
     def ended(self, handles: Sequence[TaskHandle[None]]) -> None:
-        self._ids = [*self._ids[len(handles) :], *(handle.id for handle in handles)]
+        for handle in handles:
+            self._kept.replace_oldest(handle.id)
 
     async def submit(self, times: int) -> None:
         waits = nothing.with_options(delay=3600)
         self._waiting = [await waits.submit() for _ in range(times)]
 
     async def get(self, times: int) -> None:
-        for id in random.choices(self._ids, k=times):
+        for id in self._kept.some(times):
             tasks.get(id)
 
     async def list(self, times: int) -> None:
@@ -82,7 +105,7 @@ class Dicts:
     def __init__(self, most: int) -> None:
         self._most = most
         self._records: dict[str, dict[str, Any]] = {}
-        self._ids: list[str] = []
+        self._kept = Kept()
         self._waiting: list[str] = []
         self._template: dict[str, Any] = {}
 
@@ -91,41 +114,39 @@ class Dicts:
         async with create_app().test_app():
             await (handle := await nothing.submit())
             self._template = msgspec.json.decode(msgspec.json.encode(handle.record))
-        self._ids = [self._add() for _ in range(self._most)]
+        self._kept.fill(self._add() for _ in range(self._most))
         yield
 
-    def ended(self, ids: Sequence[str]) -> None:
-        self._ids = [*self._ids[len(ids) :], *ids]
+    def ended(self, _: object) -> None:
+        """Each has taken the place of the oldest when it ended."""
 
     async def submit(self, times: int) -> None:
         self._waiting = [self._add() for _ in range(times)]
 
     async def get(self, times: int) -> None:
-        for id in random.choices(self._ids, k=times):
+        for id in self._kept.some(times):
             self._records[id]
 
     async def list(self, times: int) -> None:
         for _ in range(times):
             [dict(record) for record in islice(reversed(self._records.values()), PAGE)]
 
-    async def cancel(self, times: int) -> Sequence[str]:
-        for id, oldest in zip(self._waiting, self._ids, strict=False):
-            self._records[id]["state"] = "cancelled"
-            del self._records[oldest]
-        return self._waiting
+    async def cancel(self, times: int) -> None:
+        for id in self._waiting:
+            self._end(id, "cancelled")
 
-    async def evict(self, times: int) -> Sequence[str]:
-        ids = []
-        for oldest in self._ids[:times]:
-            ids.append(id := self._add())
-            self._records[id]["state"] = "succeeded"
-            del self._records[oldest]
-        return ids
+    async def evict(self, times: int) -> None:
+        for _ in range(times):
+            self._end(self._add(), "succeeded")
 
     def _add(self) -> str:
         id = str(uuid4())
         self._records[id] = {**self._template, "id": id, "state": "queued"}
         return id
+
+    def _end(self, id: str, state: str) -> None:
+        self._records[id]["state"] = state
+        del self._records[self._kept.replace_oldest(id)]
 
 
 async def main(whose: str, most: int) -> None:

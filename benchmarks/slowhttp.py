@@ -65,8 +65,16 @@ def ask(together: int, names: Iterable[str], quick: bool) -> tuple[Taken, Taken,
                 missing[name] = str(problem)
         for repeat in range(1 + repeats):
             for name, asked in sides.items():
+                if name in missing:
+                    continue
                 number = REQUESTS[name] // (QUICK if quick else 1)
-                seconds, of_processor = asked.ask(number)
+                try:
+                    seconds, of_processor = asked.ask(number)
+                except peers.Missing as problem:
+                    if name not in PEERS:
+                        raise
+                    missing[name] = f"it failed: {problem}"
+                    continue
                 if repeat:  # the first is to warm up: its connections are opened
                     rates.setdefault(name, []).append(number / seconds)
                     used.setdefault(name, []).append(of_processor / number * 1e6)

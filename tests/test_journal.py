@@ -34,6 +34,7 @@ from quart_tasks import (
     TaskNotFound,
     current_task,
     progress,
+    service,
 )
 
 from .waiting import Gate, all_events, pass_gate, pass_gate_on_loop, poll, until, until_progress
@@ -892,8 +893,11 @@ async def test_stream_begun_while_the_journal_is_read_misses_nothing(path: Path)
         assert {each.id for each in handles} <= seen
 
 
-async def test_app_that_is_stopped_while_the_journal_is_read_loses_nothing(path: Path) -> None:
-    number = 2_000
+async def test_app_that_is_stopped_while_the_journal_is_read_loses_nothing(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "READ_SECONDS", 0)  # that the start waits for it
+    number, health = 2_000, []
     async with started(path):
         delayed = work.with_options(delay=3600)
         await tasks.submit_many(delayed, [[each] for each in range(number)])
@@ -902,6 +906,8 @@ async def test_app_that_is_stopped_while_the_journal_is_read_loses_nothing(path:
         async with app.test_app(), app.app_context():
             for _ in range(pauses):
                 await asyncio.sleep(0)
+            health.append((await client_of(app).get("/tasks/health")).status_code)
+    assert 503 in health  # it was read still
     async with started(path) as client:
         assert (await stats(client))["states"]["scheduled"] == number
 
