@@ -1,6 +1,6 @@
 """How the pages look, and whether axe finds fault with them, on a server that is busy.
 
-`QUART_TASKS_SCREENSHOTS=DIRECTORY python -m pytest tests/ui/test_look.py` writes the pictures
+`SCREENSHOTS=DIRECTORY python -m pytest tests/ui/test_look.py` writes the pictures
 there, of a server that has been busy for five minutes.
 """
 
@@ -27,7 +27,7 @@ from .browser import Visits
 from .pages import live
 from .shop import build_report, busy_shop, import_prices, mandelbrot
 
-FOLDER = os.environ.get("QUART_TASKS_SCREENSHOTS")
+FOLDER = os.environ.get("SCREENSHOTS")
 BUSY = 290 if FOLDER else 0  # seconds
 SIZE = (480, 360) if FOLDER else (160, 120)
 
