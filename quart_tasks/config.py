@@ -99,6 +99,6 @@ def _convert(name: str, value: Any, kind: Any) -> Any:
         raise InvalidConfig(f"{name} is {value!r}: {error}. Correct it and start again.") from None
     if name == "TASKS_URL_PREFIX" and value is not None:
         value = value.rstrip("/")
-        if not value.startswith("/") or "<" in value:
+        if not value.startswith("/") or "<" in value or "//" in value:
             raise InvalidConfig(f"{name} is {value!r}: it must be a path such as '/tasks'.")
     return value

@@ -101,6 +101,8 @@ class History:
             event = self._registry.log.moment("stats", data)
             for reader in self._readers:
                 reader.put(event)
+                if reader.behind:  # what it missed is not in the log
+                    reader.lost = "lagged"
                 reader.wake()
 
 

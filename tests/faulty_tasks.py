@@ -2,20 +2,23 @@
 
 import asyncio
 import ctypes
+import logging
 import os
 import resource
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextvars import copy_context
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from quart_tasks import QuartTasks, RetryPolicy, current_task, progress
 from quart_tasks.function import Submittable
 
 from .footprints import append
-from .waiting import pass_gate
+from .waiting import open_gate, pass_gate
 
 Tasks = dict[str, Submittable[..., Any]]  # by executor
 
@@ -31,6 +34,39 @@ def process_id() -> int:
 def note(path: str) -> int:
     append(path)
     return os.getpid()
+
+
+@tasks.task(executor="process")
+def leaves_a_thread_behind(gate: str, done: str) -> None:
+    """It goes on with the task's context, as of a library's pool, once the gate is open."""
+
+    def go_on() -> None:
+        pass_gate(gate)
+        logging.getLogger("tests").warning("late")
+        progress(7)
+        open_gate(done)
+
+    Thread(target=copy_context().run, args=(go_on,), daemon=True).start()
+
+
+@tasks.task(executor="process")
+def leaves_a_fork_behind(gate: str, done: str) -> Iterator[int]:
+    """A copy of the worker in the midst of its task."""
+    if os.fork() == 0:
+        pass_gate(gate)
+        yield 99
+        logging.getLogger("tests").warning("late")
+        open_gate(done)
+        os._exit(0)
+    yield 1
+
+
+@tasks.task(executor="process")
+def waits_for(gate: str, done: str) -> Iterator[int]:
+    yield 1
+    open_gate(gate)
+    pass_gate(done)
+    yield 2
 
 
 # -- in each executor ------------------------------------------------------------------------

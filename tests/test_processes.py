@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from . import faulty_tasks
 from .processes import Watched
 from .sample_tasks import make_app, tasks
 
@@ -78,3 +79,21 @@ async def test_worker_that_holds_the_gil_dies_with_its_server(apart: subprocess.
     finally:
         with suppress(ProcessLookupError):
             os.kill(busy.pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("left", ["leaves_a_thread_behind", "leaves_a_fork_behind"])
+async def test_what_a_task_leaves_behind_does_not_speak_for_the_next(
+    tmp_path: Path, left: str
+) -> None:
+    gates = []
+    for name in ("gate", "done"):
+        os.mkfifo(tmp_path / name)
+        gates.append(str(tmp_path / name))
+    app = make_app(faulty_tasks.tasks, TASKS_PROCESSES=1)
+    async with app.test_app():
+        await (await faulty_tasks.tasks.submit(left, *gates))
+        handle = await faulty_tasks.tasks.submit("waits_for", *gates)
+        assert await handle == [1, 2]
+        response = await app.test_client().get(f"/tasks/{handle.id}")
+        record = await response.get_json()
+        assert (record["logs"], record["progress"]) == ([], None)

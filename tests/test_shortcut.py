@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from quart import Quart, Response, abort, g, request, session, signals
+from quart import Quart, Request, Response, abort, current_app, g, request, session, signals
 from quart.sessions import SecureCookieSessionInterface
+from werkzeug.datastructures import Headers
 
 from quart_tasks import QuartTasks
 
@@ -39,6 +41,14 @@ BODIES: dict[str, dict[str, Any]] = {
 }
 
 
+@dataclass
+class Greeting:
+    name: str
+
+    def __post_init__(self) -> None:
+        self.name = f"{current_app.config['GREETING']} {self.name}"
+
+
 def app_with(hook: Hook | None = None, ran: list[str] | None = None, **config: Any) -> Quart:
     app = Quart(__name__)
     app.config.update(config)
@@ -58,17 +68,18 @@ def declare(tasks: QuartTasks) -> None:
     async def hidden() -> None: ...
 
 
-def counting(app: Quart) -> list[str]:
-    """The paths of the requests that Quart will have handled."""
-    handled: list[str] = []
-    handle = app.handle_request
+@pytest.fixture
+def handled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The paths of the requests that Quart has handled, which a test does not see otherwise."""
+    found: list[str] = []
+    handle = Quart.handle_request
 
-    async def counted(request: Any) -> Any:
-        handled.append(request.path)
-        return await handle(request)
+    async def noting(self: Quart, request: Any) -> Any:
+        found.append(request.path)
+        return await handle(self, request)
 
-    app.handle_request = counted  # type: ignore[method-assign]
-    return handled
+    monkeypatch.setattr(Quart, "handle_request", noting)
+    return found
 
 
 async def answers(app: Quart) -> dict[str, tuple[int, list[tuple[str, str]], str]]:
@@ -91,7 +102,7 @@ def _same(text: str) -> str:
     return re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+Z", "TIME", text)
 
 
-async def test_the_answers_are_those_of_the_whole_way() -> None:
+async def test_the_answers_are_those_of_the_whole_way(handled: list[str]) -> None:
     def look(app: Quart, ran: list[str]) -> None:
         app.before_request(lambda: ran.append(request.path))
 
@@ -99,9 +110,8 @@ async def test_the_answers_are_those_of_the_whole_way() -> None:
     whole = await answers(app_with(look, ran))
     assert ran == ["/tasks"] * len(BODIES)
 
-    app = app_with()
-    handled = counting(app)
-    short = await answers(app)
+    handled.clear()
+    short = await answers(app_with())
     taken = ("plain", "arguments", "with a key", "its key again")
     assert handled == ["/tasks"] * (len(BODIES) - len(taken))
     for name in BODIES:
@@ -122,8 +132,10 @@ async def test_a_path_under_a_root_and_with_a_slash() -> None:
             response = await client.post(path, json={"name": "echo"})
             id = (await response.get_json())["id"]
             assert response.headers["Location"] == f"/jobs/x/{id}"
-        response = await client.post("/app/jobs/x", json={"name": "echo"}, root_path="/app")
-        assert response.headers["Location"].startswith("/app/jobs/x/")
+        for root, place in (("/app", "/app/jobs/x/"), ("/", "/jobs/x/")):
+            path = f"{root.rstrip('/')}/jobs/x"
+            response = await client.post(path, json={"name": "echo"}, root_path=root)
+            assert response.headers["Location"].startswith(place)
 
 
 # Nothing of the app's is passed by
@@ -195,9 +207,40 @@ def a_route_of_its_own(app: Quart, ran: list[str]) -> None:
         return "", 202
 
 
+def a_guard_around_the_view(app: Quart, ran: list[str]) -> None:
+    declare(QuartTasks(app))
+    view = app.view_functions["quart_tasks.rest_create"]
+
+    async def guarded() -> Any:
+        ran.append("yes")
+        return await view()
+
+    app.view_functions["quart_tasks.rest_create"] = guarded
+
+
+def a_method_of_its_own(app: Quart, ran: list[str]) -> None:
+    make = app.make_response
+
+    async def make_response(result: Any) -> Any:
+        ran.append("yes")
+        return await make(result)
+
+    app.make_response = make_response  # type: ignore[method-assign]
+
+
+def requests_of_its_own(app: Quart, ran: list[str]) -> None:
+    class Mine(Request):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            ran.append("yes")
+
+    app.request_class = Mine
+
+
 HOOKS = [
     before, after, teardown, teardown_of_the_context, middleware_before_us, sessions_of_its_own,
-    an_authorize_hook, a_route_of_its_own,
+    an_authorize_hook, a_route_of_its_own, a_guard_around_the_view, a_method_of_its_own,
+    requests_of_its_own,
 ]  # fmt: skip
 
 
@@ -235,10 +278,9 @@ async def test_who_listens_to_signals_hears_it() -> None:
     assert heard == ["/tasks"]
 
 
-async def test_who_listens_to_another_app_changes_nothing() -> None:
+async def test_who_listens_to_another_app_changes_nothing(handled: list[str]) -> None:
     heard: list[str] = []
     app, other = app_with(), Quart("other")
-    handled = counting(app)
 
     async def listen(sender: Quart, **more: Any) -> None:
         heard.append(request.path)
@@ -247,6 +289,32 @@ async def test_who_listens_to_another_app_changes_nothing() -> None:
         with signals.request_finished.connected_to(listen, other):
             await client_of(app).post("/tasks", json={"name": "echo"})
     assert heard == handled == []
+
+
+async def test_an_argument_may_want_the_apps_context() -> None:
+    app = app_with(GREETING="hello")
+
+    extension: QuartTasks = app.extensions["QUART_TASKS"]
+
+    @extension.task
+    async def greet(greeting: Greeting) -> str:
+        return greeting.name
+
+    async with app.test_app():
+        response = await client_of(app).post(
+            "/tasks", json={"name": "greet", "args": [{"name": "Ada"}]}
+        )
+        assert response.status_code == 202
+        id = (await response.get_json())["id"]
+        assert await extension.get(id) == "hello Ada"
+
+
+async def test_of_a_header_that_comes_twice_the_first_counts() -> None:
+    app = app_with(TASKS_TOKEN="secret")
+    headers = Headers([("Authorization", "Bearer other"), ("Authorization", "Bearer secret")])
+    async with app.test_app():
+        response = await client_of(app).post("/tasks", json={"name": "echo"}, headers=headers)
+        assert response.status_code == 401
 
 
 async def test_a_session_is_kept_alive() -> None:

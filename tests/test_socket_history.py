@@ -266,3 +266,18 @@ async def test_many_outputs_and_a_slow_reader(site: Site, commands: Socket) -> N
     assert received == MANY
     assert is_state("succeeded")(frame)
     assert (await read(commands))["ref"] == 1
+
+
+async def test_an_id_that_comes_twice_has_one_history(site: Site, commands: Socket) -> None:
+    [id] = await run_to_end(1)
+    frames, _ = await history(commands, id, id, id)
+    assert kinds(frames) == ["snapshot", "succeeded"]
+
+
+async def test_a_history_goes_on_after_no_cursor(site: Site, commands: Socket) -> None:
+    [id] = await run_to_end(1)
+    command = {"type": "subscribe", "ref": 1, "ids": [id], "history": True, "after": "1-1"}
+    await commands.send_json(command)
+    answer = await read(commands)
+    problem = check_problem(answer["data"], 422, "invalid-arguments")
+    assert [each["pointer"] for each in problem["errors"]] == ["#/after"]

@@ -28,6 +28,7 @@ class Inbox(asyncio.Protocol):
         replied: Callable[[Attempt, Reply], None],
     ) -> None:
         self.attempt: Attempt | None = None  # which the messages are about
+        self._job = 0  # its number
         self._reports = reports
         self._socket = socket
         self._replied = replied
@@ -52,6 +53,7 @@ class Inbox(asyncio.Protocol):
         """Hand over an attempt's job, if there is still somebody."""
         assert self._transport is not None  # noqa: S101 - it was opened
         self.attempt = attempt
+        self._job += 1
         self._transport.write(len(data).to_bytes(4, "big") + data)
 
     def data_received(self, data: bytes) -> None:
@@ -70,9 +72,9 @@ class Inbox(asyncio.Protocol):
             at = end
         del buffer[:at]
 
-    def _deliver(self, kind: str, *values: Any) -> None:
+    def _deliver(self, kind: str, job: int, *values: Any) -> None:
         attempt = self.attempt
-        if attempt is None:
+        if attempt is None or job != self._job:  # of a thread that an earlier one left behind
             return
         if kind == "reply":
             self.attempt = None

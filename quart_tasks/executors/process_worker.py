@@ -41,23 +41,24 @@ _encode = msgspec.msgpack.Encoder().encode
 
 class PipeChannel:
     """The child's end of the socket: jobs in; progress, outputs, log lines and replies out, in
-    order, as length-prefixed MessagePack."""
+    order, as length-prefixed MessagePack. Each says which job it is of: a thread that a task has
+    left behind may go on for it when the next one runs."""
 
     def __init__(self, pipe: Connection) -> None:
         self.lock = threading.Lock()
         self._pipe = pipe
         self._writing = threading.Lock()
 
-    def progress(self, attempt: Any, progress: Progress) -> None:
-        self._send(("progress", progress.current, progress.total, progress.message))
+    def progress(self, job: int, progress: Progress) -> None:
+        self._send(("progress", job, progress.current, progress.total, progress.message))
 
-    def output(self, attempt: Any, value: bytes) -> None:
-        self._send(("output", value))
+    def output(self, job: int, value: bytes) -> None:
+        self._send(("output", job, value))
 
-    def log(self, attempt: Any, level: str, logger: str, message: str) -> None:
-        self._send(("log", level, logger, message))
+    def log(self, job: int, level: str, logger: str, message: str) -> None:
+        self._send(("log", job, level, logger, message))
 
-    def later(self, attempt: Any, delay: float, callback: Callable[[], None]) -> None:
+    def later(self, job: int, delay: float, callback: Callable[[], None]) -> None:
         timer = threading.Timer(delay, callback)
         timer.daemon = True
         timer.start()
@@ -68,10 +69,12 @@ class PipeChannel:
             while True:
                 yield self._pipe.recv_bytes()
 
-    def reply(self, reply: Reply) -> None:
-        self._send(("reply", *reply))
+    def reply(self, job: int, reply: Reply) -> None:
+        self._send(("reply", job, *reply))
 
     def _send(self, message: tuple[Any, ...]) -> None:
+        if os.getpid() != _pid:  # two that write would tear each other's messages apart
+            return
         data = _encode(message)
         with self._writing:
             self._pipe.send_bytes(data)
@@ -97,7 +100,7 @@ _call_handlers = logging.Logger.callHandlers
 
 def _hand_over(logger: logging.Logger, record: logging.LogRecord) -> None:
     """A task's log lines go to the parent, whose handlers write them, once."""
-    if not send_to_task(record):
+    if os.getpid() != _pid or not send_to_task(record):
         _call_handlers(logger, record)
 
 
@@ -134,10 +137,11 @@ def ready(modules: list[str]) -> tuple[int, Description | None]:
 def serve() -> None:
     """Run one attempt after another."""
     for job in _channel.jobs():
+        reply = run(job)
         try:
-            _channel.reply(run(job))
+            _channel.reply(_begun.value, reply)
         except MemoryError as error:  # for the reply
-            _channel.reply(_reply(failed(error)))
+            _channel.reply(_begun.value, _reply(failed(error)))
 
 
 def run(data: bytes) -> Reply:
@@ -147,7 +151,7 @@ def run(data: bytes) -> Reply:
     try:
         job: Job = pickle.loads(data)
         module, qualname, task_id, name, attempt, args, kwargs, limit, retry_on = job
-        context = TaskContext(task_id, name, attempt, "process", _channel)
+        context = TaskContext(task_id, name, attempt, "process", _channel, _begun.value)
         definition = _find(module, qualname)
         checked = definition.parameters.check(decode(args), decode(kwargs))
         work = Work(definition.function, *checked, definition.generator, limit, retry_on)

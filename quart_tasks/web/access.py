@@ -21,14 +21,19 @@ def guard(service: Service) -> None:
     config = service.config
     if not has_request_context() or request.method not in SAFE:
         _check_origin(connection.headers.get("Origin"), connection.host, config.allowed_origins)
-    if config.token is not None and service.catalog.authorize is None:
-        kind, _, token = connection.headers.get("Authorization", "").partition(" ")
-        given = token.strip().encode("utf-8", "replace")
-        if kind.lower() != "bearer" or not hmac.compare_digest(given, config.token.encode()):
-            raise Unauthorized(
-                "This server wants the header `Authorization: Bearer` with its TASKS_TOKEN.",
-                www_authenticate=WWWAuthenticate("bearer"),
-            )
+    token = config.token if service.catalog.authorize is None else None
+    if token is not None and not is_bearer(connection.headers.get("Authorization", ""), token):
+        raise Unauthorized(
+            "This server wants the header `Authorization: Bearer` with its TASKS_TOKEN.",
+            www_authenticate=WWWAuthenticate("bearer"),
+        )
+
+
+def is_bearer(header: str, token: str) -> bool:
+    """Whether the header `Authorization` has the token (RFC 6750, section 2.1)."""
+    kind, _, given = header.partition(" ")
+    given_bytes = given.strip().encode("utf-8", "replace")
+    return kind.lower() == "bearer" and hmac.compare_digest(given_bytes, token.encode())
 
 
 def _check_origin(origin: str | None, host: str, allowed: tuple[str, ...]) -> None:

@@ -153,7 +153,12 @@ class TaskSocket:
                 await self._send("ack", command.ref, {"cursor": cursor})
 
     async def _may_read(self, command: Subscribe) -> None:
-        """What a task's own stream would ask. Raises InvalidArguments for too many ids."""
+        """What a task's own stream would ask. Raises InvalidArguments for too many ids, and for a
+        cursor, after which the same would come again."""
+        if command.after is not None:
+            raise InvalidArguments(
+                errors=[("#/after", "has no place beside history, which begins at the start")]
+            )
         if len(command.ids) > MAX_HISTORIES:
             raise InvalidArguments(
                 errors=[("#/ids", f"a message may ask for the history of {MAX_HISTORIES} tasks")]
@@ -171,7 +176,7 @@ class TaskSocket:
             return []
         registry = self._service.registry
         found = []
-        for id in command.ids:
+        for id in dict.fromkeys(command.ids):
             try:
                 events = opening(registry, registry.get(id, owner))
             except TaskNotFound:

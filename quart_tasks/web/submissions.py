@@ -54,7 +54,7 @@ def decode(data: bytes | str, type: type[T], at: str = "#") -> T:
 
 
 async def submit(service: Service, body: TaskBody, key: str | None = None) -> Task:
-    return await accept(service, await _prepare(service, body, key))
+    return await accept(service, await prepare_task(service, body, key))
 
 
 async def accept(service: Service, submission: Submission) -> Task:
@@ -82,7 +82,7 @@ async def submit_batch(service: Service, items: list[msgspec.Raw]) -> list[Task]
     for number, item in enumerate(items):
         at = f"#/tasks/{number}"
         try:
-            submission = await _prepare(service, decode(bytes(item), TaskBody, at))
+            submission = await prepare_task(service, decode(bytes(item), TaskBody, at))
             _known(service, submission)
             _check_unique(submission, keys)
             submissions.append(submission)
@@ -105,7 +105,9 @@ async def submit_batch(service: Service, items: list[msgspec.Raw]) -> list[Task]
     return [known or next(accepted) for known in tasks]
 
 
-async def _prepare(service: Service, body: TaskBody, header: str | None = None) -> Submission:
+async def prepare_task(service: Service, body: TaskBody, header: str | None = None) -> Submission:
+    """Check what a body asks for. Raises UnknownTask, InvalidArguments, or what the app's hook
+    does."""
     owner = await ask(service, "submit", body.name)
     definition = service.catalog.get(body.name)
     if not definition.public:

@@ -65,7 +65,7 @@ class Surface:
             await _send_problem(send, _too_large(limit))
             return
         if scope["method"] == "POST" and path.rstrip("/") == self._prefix:
-            answer = await self._shortcut.submit(scope, body)
+            answer = await self._shortcut.submit(scope, path, body)
             if answer is not None:
                 await _send(send, *answer)
                 return
