@@ -80,8 +80,10 @@ function onLink(link, why) {
   shown.textContent = names[link];
   shown.className = link;
   const banner = byId("banner");
-  if (link === "live") banner.hidden = true;
-  else if (link === "refused") fill(banner, `${why} Reload the page to try again.`);
+  if (link === "live") {
+    banner.hidden = true;
+    dispatchEvent(new Event("live")); // for who could not ask the server
+  } else if (link === "refused") fill(banner, `${why} Reload the page to try again.`);
   else if (link === "lost")
     fill(banner, `${why} What you see is from before; it goes on by itself. `,
          h("button", { onclick: () => stream.retry() }, "Try now")); // prettier-ignore

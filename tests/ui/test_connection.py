@@ -65,6 +65,19 @@ async def test_a_server_that_is_killed_and_comes_back(
     gate.close()
 
 
+async def test_types_that_could_not_be_asked_for_come_with_the_server(visits: Visits) -> None:
+    visits.expected.append("Failed to load resource")
+    async with serving(APP) as first, proxy_to(first.url) as proxy:
+        page = await visits.open(proxy.url)
+        await live(page)
+        await first.end(signal.SIGKILL)
+        await page.get_by_role("link", name="Types", exact=True).click()
+        await expect(page.get_by_role("main")).to_contain_text("Try again")
+        async with serving(APP) as second:
+            proxy.port = int(second.url.rpartition(":")[2])
+            await expect(page.get_by_role("heading", name="echo")).to_be_visible()
+
+
 async def test_the_log_of_a_task_goes_on_where_the_connection_broke(
     visits: Visits, url: str
 ) -> None:

@@ -18,6 +18,7 @@ export const title = "Types";
 export function open(main, context) {
   const { store, rest } = context;
   let isOpen = true;
+  let isAway = false;
   /** @type {Desk | null} */
   let desk = null;
   const place = h("div.types", {}, h("p.empty", { role: "status" }, "Asking the server …"));
@@ -48,17 +49,22 @@ export function open(main, context) {
   async function load() {
     try {
       const { types } = await get("/types");
+      isAway = false;
       if (isOpen) show(types);
     } catch (error) {
+      isAway = true;
       if (isOpen)
         fill(place, h("p.panel.empty", { role: "alert" }, `${sentence(error)} `,
           h("button", { onclick: load }, "Try again")));
     }
   }
 
+  const onLive = () => isAway && void load();
+  addEventListener("live", onLive);
   void load();
   return () => {
     isOpen = false;
+    removeEventListener("live", onLive);
     for (const task of desk?.tasks ?? []) task.close();
   };
 }
