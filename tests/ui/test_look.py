@@ -1,6 +1,6 @@
 """How the pages look, and whether axe finds fault with them, on a server that is busy.
 
-`SCREENSHOTS=DIRECTORY python -m pytest tests/ui/test_look.py` writes the pictures
+`SCREENSHOTS=DIRECTORY python -m pytest -m long tests/ui/test_look.py` writes the pictures
 there, of a server that has been busy for five minutes.
 """
 
@@ -31,7 +31,9 @@ FOLDER = os.environ.get("SCREENSHOTS")
 BUSY = 290 if FOLDER else 0  # seconds
 SIZE = (480, 360) if FOLDER else (160, 120)
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(120 + BUSY)]
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(120 + BUSY), pytest.mark.long,
+]  # fmt: skip
 
 PAGES = {  # by name: the address, and what is to be seen there before a picture is taken
     "running": ("#/tasks/{running}", "Turnover"),
