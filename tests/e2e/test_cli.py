@@ -5,7 +5,6 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -22,19 +21,6 @@ COMMANDS = [
     "submit", "list", "show", "watch", "result", "cancel", "retry", "types", "stats", "serve",
     "demo", "migrate", "completion",
 ]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def shell() -> Iterator[Shell]:
-    with served() as shell:
-        yield shell
-
-
-@pytest.fixture
-def gate(tmp_path: Path) -> Iterator[Gate]:
-    gate = Gate(tmp_path / "gate")
-    yield gate
-    gate.close()
 
 
 def submitted(shell: Shell, *words: str) -> str:

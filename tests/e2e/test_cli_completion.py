@@ -2,19 +2,12 @@
 
 import os
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from .serving import HANG
-from .shell import COMMAND, Shell, environment, served
-
-
-@pytest.fixture(scope="module")
-def shell() -> Iterator[Shell]:
-    with served() as shell:
-        yield shell
+from .shell import COMMAND, Shell, environment
 
 
 def completed(shell: Shell, line: str, kind: str = "bash") -> list[str]:

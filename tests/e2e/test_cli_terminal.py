@@ -3,35 +3,20 @@
 import asyncio
 import re
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from quart_tasks.client import TasksClient
 
 from ..proxy import proxy_to
 from ..waiting import Gate
 from .serving import serving
-from .shell import APP, CTRL_C, Shell, served
+from .shell import APP, CTRL_C, Shell
 
 COLOUR = re.compile(rb"\x1b\[[0-9;]*3[0-9]m")
 FOREIGN = re.compile(rb"\x1b\[2J|\x1b\]|\x07|\xc2\x9b|\xe2\x80\xae")
-
-
-@pytest.fixture(scope="module")
-def shell() -> Iterator[Shell]:
-    with served() as shell:
-        yield shell
-
-
-@pytest.fixture
-def gate(tmp_path: Path) -> Iterator[Gate]:
-    gate = Gate(tmp_path / "gate")
-    yield gate
-    gate.close()
 
 
 def submit(shell: Shell, *words: str) -> str:
