@@ -35,9 +35,10 @@ class Gate:
 
 
 def open_gate(path: str) -> None:
-    """Let one pass, from a process that has not made the gate."""
-    fd = os.open(path, os.O_RDWR)  # which waits for nobody
-    os.write(fd, b".")
+    """Let one pass, from a process that has not made the gate: waits until it is there, as a pipe
+    forgets what was written when nobody holds it any more."""
+    with open(path, "wb"):
+        pass
 
 
 def pass_gate(path: str) -> None:
