@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from .defaults import converter, decoder
 from .encoding import Blob, decode
 from .exceptions import InvalidArguments
 
@@ -45,6 +46,10 @@ class Parameters:
     @cached_property
     def hints(self) -> dict[str, Any]:
         return {each.name: self._type(each.annotation) for each in self._parameters}
+
+    @cached_property
+    def _kinds(self) -> dict[str, tuple[Any, Callable[[Any, Any], Any]]]:
+        return {name: (hint, converter(hint)) for name, hint in self.hints.items()}
 
     def _type(self, hint: Any) -> Any:
         if isinstance(hint, str):
@@ -110,14 +115,14 @@ class Parameters:
         return tuple(checked_args), checked_kwargs
 
     def _convert(self, pointer: str, value: Any, name: str, errors: list[tuple[str, str]]) -> Any:
-        kind = self.hints[name]
+        kind, convert = self._kinds[name]
         if kind is Any:
             return value
         try:
-            return msgspec.convert(value, kind)
+            return convert(value, kind)
         except (msgspec.ValidationError, RecursionError) as error:
             try:  # an instance of a subclass, say: what its JSON says counts
-                return msgspec.convert(msgspec.to_builtins(value), kind)
+                return convert(msgspec.to_builtins(value), kind)
             except (msgspec.ValidationError, TypeError, RecursionError):
                 path, detail = split_error(str(error))
                 errors.append((pointer + path, detail))
@@ -163,6 +168,10 @@ class Parameters:
             return hint
         return hint if hint is not inspect.Signature.empty and _has_schema(hint) else Any
 
+    @cached_property
+    def _read(self) -> Callable[[bytes], Any]:
+        return decoder(self.result_type)
+
     def result(self, data: bytes, mimetype: str | None) -> Any:
         """A kept result as the function's return annotation has it: equal wherever it ran."""
         kind = self.result_type
@@ -170,10 +179,8 @@ class Parameters:
             if kind is Blob or (kind is not bytes and mimetype != "application/octet-stream"):
                 return Blob(data, mimetype)
             return bytearray(data) if kind is bytearray else data
-        if kind is Any:
-            return decode(data)
         try:
-            return msgspec.json.decode(data, type=kind)
+            return self._read(data)
         except msgspec.ValidationError:  # the function did not keep its word
             return decode(data)
 

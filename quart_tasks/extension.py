@@ -361,7 +361,7 @@ class QuartTasks:
 
     def stats(self) -> dict[str, Any]:
         """What `GET /tasks/stats` answers."""
-        return self._service().stats()
+        return self._service().figures.stats()
 
     async def join(self, timeout: float | None = None) -> None:
         """Wait until all tasks have ended: for tests. Raises TimeoutError."""

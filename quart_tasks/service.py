@@ -7,12 +7,10 @@ import asyncio
 import logging
 import multiprocessing
 import threading
-import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import Context
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from quart import Quart
@@ -35,12 +33,9 @@ from .executors.event_loop import LoopExecutor
 from .executors.process import DAEMONIC, ProcessExecutor
 from .executors.thread import ThreadExecutor
 from .executors.worker import in_thread
-from .history import EVERY, History
-from .ids import timestamp
+from .figures import Figures
 from .journal import Journal
 from .ledger import Ledger
-from .metrics import percentile
-from .record import STATES, State
 from .recovery import Recovery
 from .registry import Registry
 from .retry import RetryPolicy
@@ -70,12 +65,9 @@ class Service:
         self.journal = None if config.journal is None else Journal(config.journal)
         self.runner = Runner(self.registry, _Timers(self.loop), Ledger(self.journal))
         self.shutdown = Shutdown(self.runner, self.registry.subscriptions, config.drain_timeout)
-        self.started_at = time.monotonic()
         self._http: aiohttp.ClientSession | None = None
-        self._lags: deque[float] = deque(maxlen=600)
         self._tick: asyncio.TimerHandle | None = None
-        self.history = History(self.registry, self.runner.metrics)
-        self._sampled = self.loop.time()
+        self.figures = Figures(config, catalog, self.registry, self.runner)
         self._recovery: Recovery | None = None
         self._reading: asyncio.Task[None] | None = None
 
@@ -147,22 +139,13 @@ class Service:
             self.runner.ledger.forget(ids)
 
     def _schedule_tick(self, due: float) -> None:
-        lag = self.loop.time() - due
-        self._lags.append(max(0.0, lag))
+        lag = max(0.0, self.loop.time() - due)
         if not self.registry.loading:
             self.registry.evict()
             self._forget_dropped()
-        if self.loop.time() - self._sampled >= EVERY:
-            self._sample()
+        self.figures.tick(lag)
         due = self.loop.time() + TICK
         self._tick = self.loop.call_at(due, self._schedule_tick, due)
-
-    def _sample(self) -> None:
-        since, self._sampled = self._sampled, self.loop.time()
-        ticks = max(1, int((self._sampled - since) / TICK))
-        lags = islice(reversed(self._lags), ticks)
-        self.history.take(timestamp(), self.states(self.registry.counts()), max(lags))
-        self.history.tell(self.now)
 
     @property
     def http(self) -> aiohttp.ClientSession:
@@ -315,55 +298,6 @@ class Service:
             )
             names = ", ".join(f"{number} of {what}" for what, number in left.items())
             raise TimeoutError(f"Not all tasks have ended: {names}.") from None
-
-    # -- state -----------------------------------------------------------------------------
-
-    def states(self, names: dict[str, dict[State, int]]) -> dict[State, int]:
-        return {state: sum(counts[state] for counts in names.values()) for state in STATES}
-
-    def now(self) -> dict[str, Any]:
-        """What a frame of the dashboard's figures has beside its samples."""
-        return {"stats": self.stats(), "health": self.unhealthy()}
-
-    def stats(self) -> dict[str, Any]:
-        names = self.registry.counts()
-        executors = {
-            name: {
-                "slots": lane.executor.slots,
-                "running": lane.taken,
-                "queued": lane.waiting,
-                "abandoned": lane.abandoned,
-            }
-            for name, lane in self.runner.lanes.items()
-        }
-        return {
-            "states": self.states(names),
-            "names": names,
-            "executors": executors,
-            "loop": {"lag_p50": percentile(self._lags, 50), "lag_p99": percentile(self._lags, 99)},
-            "latency": self.runner.metrics.latency(),
-            "streams": len(self.registry.subscriptions),
-            "uptime": time.monotonic() - self.started_at,
-            "epoch": self.registry.log.epoch,
-        }
-
-    def unhealthy(self) -> str | None:
-        """Why this server cannot do all that it should, or None."""
-        if self.runner.draining:
-            return "draining: the server is shutting down"
-        if self.registry.loading:
-            return "loading: the journal is being read"
-        if self.runner.ledger.problem is not None:
-            return self.runner.ledger.problem
-        if stuck := len(self.runner.lanes["thread"].stuck):
-            return (
-                f"{stuck} of {self.config.threads} slots for threads are held by tasks past their "
-                f"timeout, which cannot be stopped; {self.config.max_abandoned_threads} others "
-                f"(TASKS_MAX_ABANDONED_THREADS) run on already."
-            )
-        if self._process_definitions():
-            return self.runner.lanes["process"].executor.health()
-        return None
 
 
 class _Timers:

@@ -148,6 +148,26 @@ def test_what_runs_in_other_processes_needs_no_quart(module: str) -> None:
     assert run.stdout.split() == ["False", "False"]
 
 
+def test_an_app_starts_without_what_only_some_apps_and_commands_need() -> None:
+    script = """
+import asyncio, sys
+import quart_tasks.cli.serving
+from quart import Quart
+from quart_tasks import QuartTasks
+
+async def start():
+    app = Quart("app")
+    QuartTasks(app)
+    async with app.test_app():
+        some = {"aiohttp", "rich", "libcst", "a2wsgi", "celery", "quart_tasks.client"}
+        print(some & set(sys.modules))
+
+asyncio.run(start())
+"""
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "set()"
+
+
 def test_the_record_and_what_is_below_it_need_no_event_loop() -> None:
     assert "asyncio" not in reachable("quart_tasks.record")
 

@@ -4,6 +4,10 @@ A command's module is light and says what it takes; what it does is imported whe
 a client needs nothing of the server, and `--help` neither.
 """
 
+import signal
+import sys
+from typing import Any
+
 import click
 
 from . import commands, completion, server_commands
@@ -11,14 +15,20 @@ from . import commands, completion, server_commands
 __all__ = ["cli"]
 
 
-class InOrder(click.Group):
+class Commands(click.Group):
     """Shows its commands in the order in which one gets to know them."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:  # while it imports what it needs; click would exit with 1
+            sys.exit(128 + signal.SIGINT)
 
-@click.group(cls=InOrder, context_settings={"help_option_names": ["-h", "--help"]})
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="quart-tasks-server")
 def cli() -> None:
     """Background tasks native to a Quart app."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .completion import complete_arguments, complete_ids, complete_names
+from .errors import Refused
 from .options import Server, as_json, connected, examples, moment, seconds
 
 if TYPE_CHECKING:
@@ -91,8 +92,7 @@ def submit(
 @click.option(
     "--limit",
     type=click.IntRange(1),
-    default=50,
-    show_default=True,
+    show_default="50",
     metavar="N",
     help="At most so many.",
 )
@@ -100,14 +100,16 @@ def submit(
 @as_json
 @connected
 def list_command(
-    server: Server, state: Any, name: str | None, q: str | None, limit: int, everything: bool,
-    as_json: bool,
+    server: Server, state: Any, name: str | None, q: str | None, limit: int | None,
+    everything: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """List tasks, the newest first."""
     from .listing import list_tasks
 
     session = _session(server)
-    most = None if everything else limit
+    if everything and limit is not None:
+        raise Refused("--all lists without a limit: give it or --limit, not both.")
+    most = None if everything else limit or 50
     session.run(list_tasks(session, most, as_json, state=state, name=name, q=q))
 
 

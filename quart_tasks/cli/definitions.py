@@ -140,11 +140,15 @@ async def unknown_task(server: Server, client: TasksClient, name: str) -> Refuse
 
 def unknown(server: Server, name: str, types: list[Definition]) -> Refused:
     """That there is no such task, and what may have been meant."""
-    names = [each["name"] for each in types]
-    close = get_close_matches(name, names, cutoff=0.65) or [
-        each for each in names if name.lower() in each.lower()
-    ]
-    meant = f" Did you mean {' or '.join(map(clean, close[:3]))}?" if close else ""
+    meant = similar(name, [each["name"] for each in types])
     return Refused(
         f"There is no task {clean(name)!r}.{meant} `{server.command('types')}` lists them all."
     )
+
+
+def similar(name: str, names: list[str]) -> str:
+    """A question after those that may have been meant."""
+    close = get_close_matches(name, names, cutoff=0.65) or [
+        each for each in names if name.lower() in each.lower()
+    ]
+    return f" Did you mean {' or '.join(map(clean, close[:3]))}?" if close else ""

@@ -9,6 +9,7 @@ from datetime import datetime
 from functools import update_wrapper
 from shlex import quote
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
 
@@ -28,6 +29,13 @@ class Server:
     def command(self, *words: str) -> str:
         """A command line for the same server, without its token."""
         return " ".join([self.program, *map(quote, (*words, *self.given))])
+
+    @property
+    def root(self) -> str | None:
+        """The root that may have been meant, if the URL has the prefix in it already."""
+        parts = urlsplit(self.url)
+        path, found, _ = f"{parts.path.rstrip('/')}/".partition(f"/{self.prefix.strip('/')}/")
+        return f"{parts.scheme}://{parts.netloc}{path}" if found else None
 
 
 def connected(command: Callable[..., None]) -> Callable[..., None]:

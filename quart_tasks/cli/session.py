@@ -68,8 +68,13 @@ class Session:
     def refusal(self, error: QuartTasksError) -> Refused:
         """The sentence for it, with what to do next."""
         text = clean(str(error))
-        name = self.server.program
+        name, root = self.server.program, self.server.root
         match error:
+            case TaskNotFound() | NotAllowed(status=404 | 405) if root is not None:
+                return Refused(
+                    f"Is {self.server.url} the server's root? The prefix {self.server.prefix} "
+                    f"comes on top of it: try --url={root}."
+                )
             case Unreachable():
                 todo = f"`{name} demo` starts a server; --url or TASKS_URL names another."
                 return Refused(f"{text} {todo}")
@@ -88,7 +93,11 @@ async def find(session: Session, client: TasksClient, id: str) -> TaskHandle:
     if not re.fullmatch(r"[0-9a-f-]+", id):
         raise Refused(f"{id!r} is no task's id: `{program} list` shows them.")
     if len(id) == UUID_LENGTH:
-        return await client.get(id)
+        try:
+            return await client.get(id)
+        except TaskNotFound:
+            error = TaskNotFound(f"There is no task {id}, or its record is no longer kept.")
+            raise session.refusal(error) from None
     records = await client.list(q=id, limit=CANDIDATES)
     found = [record for record in records if record.id.startswith(id)]
     if not found:

@@ -8,6 +8,9 @@ import msgspec
 
 from .errors import Refused
 
+# What JSON looks like for a shell.
+LIKE = {"array": '\'["a", "b"]\'', "object": "'{\"a\": 1}'"}
+
 
 def arguments(words: tuple[str, ...]) -> dict[str, Any]:
     """Each value is JSON, or else text. Raises Refused."""
@@ -22,6 +25,15 @@ def arguments(words: tuple[str, ...]) -> dict[str, Any]:
             raise Refused(f"{key} is given twice.")
         found[key] = value(text)
     return found
+
+
+def hint(key: str, given: Any, detail: str) -> str:
+    """How to write what was meant, where `given` did not fit for the reason `detail`."""
+    if "Expected `str" in detail and not isinstance(given, str):
+        return f" For text that looks like JSON, quote it twice: {key}='\"…\"'."
+    expected = detail.partition("Expected `")[2].partition("`")[0]
+    like = next((like for kind, like in LIKE.items() if kind in expected), None)
+    return f" It is written as in {key}={like}; what is no valid JSON is text." if like else ""
 
 
 def value(text: str) -> Any:

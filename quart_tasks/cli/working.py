@@ -10,6 +10,7 @@ from rich.text import Text
 from ..client import TaskHandle, TasksClient
 from ..exceptions import InvalidArguments, UnknownTask
 from ..record import Record
+from . import values
 from .definitions import unknown_task
 from .errors import Refused
 from .records import LONG_ID, name_of, stage, trace
@@ -41,8 +42,8 @@ def _misfit(
     hint = ""
     for pointer, detail in error.errors:
         key = pointer.removeprefix("#/kwargs/")
-        if "Expected `str" in detail and key in kwargs and not isinstance(kwargs[key], str):
-            hint = f" For text that looks like JSON, quote it twice: {key}='\"…\"'."
+        if key in kwargs:
+            hint = values.hint(key, kwargs[key], detail) or hint
     command = session.server.command("types", clean(name))
     return Refused(f"{in_words(error)}.{hint} `{command}` shows what it takes.".replace("..", "."))
 
@@ -146,7 +147,7 @@ def _tell_failure(record: Record) -> None:
 
 async def cancel(session: Session, ids: tuple[str, ...], as_json: bool) -> None:
     async with session.client() as client:
-        handles = [await find(session, client, id) for id in dict.fromkeys(ids)]
+        handles = await _all(session, client, list(dict.fromkeys(ids)))
         ended = [handle.done() for handle in handles]
         for handle in handles:
             await _cancel(client, handle)
@@ -159,6 +160,16 @@ async def cancel(session: Session, ids: tuple[str, ...], as_json: bool) -> None:
         prefix = "had ended already: " if before else ""
         name = Text(name_of(record), style="bold")
         screen.line(name, f" {screen.id(record)} {prefix}", stage(record))
+
+
+async def _all(session: Session, client: TasksClient, ids: list[str]) -> list[TaskHandle]:
+    """The tasks of these ids. Raises Refused."""
+    try:
+        return [await find(session, client, id) for id in ids]
+    except Refused as refusal:
+        if len(ids) > 1:
+            raise Refused(f"{refusal.message} Nothing was cancelled.") from None
+        raise
 
 
 async def _cancel(client: TasksClient, handle: TaskHandle) -> None:

@@ -209,11 +209,11 @@ def _type(definition: Definition) -> dict[str, Any]:
 
 
 async def stats(service: Service, owner: str | None) -> Response:
-    return answer(service.stats())
+    return answer(service.figures.stats())
 
 
 async def health(service: Service, owner: str | None) -> Response:
-    reason = service.unhealthy()
+    reason = service.figures.unhealthy()
     if reason is not None:
         return respond(problem(503, "unhealthy", reason), {"Retry-After": "1"})
     return answer({"status": "ok"})

@@ -156,7 +156,7 @@ async def all_websocket(service: Service, owner: str | None) -> None:
 
 
 async def stats_sse(service: Service, owner: str | None) -> Response:
-    return sse(service, service.history.watch(service.now))
+    return sse(service, service.figures.watch())
 
 
 async def task_sse(service: Service, task: Task) -> Response:

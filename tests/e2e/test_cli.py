@@ -13,7 +13,7 @@ import pytest
 
 from ..waiting import Gate
 from .serving import HANG, ROOT
-from .shell import COMMAND, Shell, environment, served
+from .shell import COMMAND, Shell, command, environment, served
 
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 CONTROLS = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]")
@@ -159,7 +159,27 @@ def test_list_filters_and_is_cut_to_its_limit(shell: Shell) -> None:
     assert shell.json("list", "--q", first)["tasks"][0]["id"] == first
     nothing = shell.call("list", "--state", "failed", "--name", "letter")
     assert (nothing.exit_code, nothing.stdout) == (0, "")
-    assert "There are no such tasks" in nothing.stderr
+    assert "There are no such tasks. `quart-tasks list` shows all" in nothing.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--name", "leter"], "Did you mean letter? `quart-tasks list`"),
+        (["--name", "same", "-q", "nowhere"], "no such tasks. `quart-tasks list`"),
+        (
+            ["-q", "name:same state:failed"],
+            "-q looks for a text: is `quart-tasks list --name=same --state=failed` meant?",
+        ),
+    ],
+)
+def test_filters_that_nothing_fits_say_what_may_be_meant(
+    shell: Shell, words: list[str], says: str
+) -> None:
+    done = shell.call("list", *words)
+    assert (done.exit_code, done.stdout) == (0, "")
+    assert says in done.stderr
+    assert shell.json("list", *words)["tasks"] == []
 
 
 def test_types_show_what_can_be_submitted(shell: Shell) -> None:
@@ -215,7 +235,8 @@ def test_json_lines_are_the_events(shell: Shell) -> None:
 def test_a_signal_ends_the_watching_and_not_the_task(
     shell: Shell, gate: Gate, number: int, code: int
 ) -> None:
-    with started(shell, *COMMAND, "submit", "opened", f"gate={gate.path}", "--watch") as watching:
+    words = ["submit", "opened", f"gate={gate.path}", "--watch"]
+    with started(shell, *command(again=0.1), *words) as watching:
         assert watching.stderr is not None
         id = watching.stderr.readline().split()[2]
         watching.send_signal(number)
@@ -253,6 +274,16 @@ def test_cancel_and_retry(shell: Shell, gate: Gate) -> None:
     assert shell.out("result", again["id"], "--wait") == '"opened"\n'
 
 
+def test_cancel_cancels_all_or_none(shell: Shell, gate: Gate) -> None:
+    id = submitted(shell, "opened", f"gate={gate.path}")
+    for other in ("nope1", "0123", "01a1fd00-0000-7000-8000-000000000000"):
+        refusal = shell.refused("cancel", id, other)
+        assert other in refusal
+        assert refusal.endswith(" Nothing was cancelled.\n")
+    assert not shell.json("show", id)["cancel_requested"]
+    gate.open()
+
+
 # Refusals
 
 
@@ -266,16 +297,34 @@ def test_cancel_and_retry(shell: Shell, gate: Gate) -> None:
         ("submit opened gate=x foo=1", r"foo: there is no such parameter; there are: gate, steps"),
         ("submit same value", r"'value' is not key=value"),
         ("submit same value=1 value=2", r"value is given twice"),
+        (
+            "submit talk words=one",
+            r"words: Expected `array`, got `str`\. It.*words='\[\"a\", \"b\"\]'",
+        ),
+        ('submit talk words=["one"', r"words: .*; what is no valid JSON is text\."),
+        ("submit draw point=5", r"point: Expected `object`, got `int`\. It.*point='\{\"a\": 1\}'"),
         ("submit same --key x --retries 5", r"--retries"),
         ("show 0123", r"no task whose id begins with '0123'.*`quart-tasks list`"),
-        ("show 01a1fd00-0000-7000-8000-000000000000", r"`quart-tasks list`"),
+        ("show 01a1fd00-0000-7000-8000-000000000000", r"no task 01a1fd00-0.*`quart-tasks list`"),
         ("show nonsense", r"'nonsense' is no task's id"),
         ("list --prefix /elsewhere", r"404.*prefix"),
         ("list --url ftp://x", r"no server's root"),
+        ("list --all --limit 1", r"--all .* not both"),
     ],
 )
 def test_what_is_refused_says_what_to_do(shell: Shell, words: str, says: str) -> None:
     assert re.search(says, shell.refused(*words.split()))
+
+
+@pytest.mark.parametrize("path", ["/tasks", "/tasks/", "/tasks/ui"])
+def test_a_url_that_has_the_prefix_too_is_told(shell: Shell, path: str) -> None:
+    id = ended(shell, "same")
+    for words in (
+        ["list"], ["types"], ["stats"], ["watch"], ["submit", "same"], ["show", id], ["cancel", id],
+        ["show", id[:20]],
+    ):  # fmt: skip
+        assert f"try --url={shell.url}.\n" in shell.refused(*words, "--url", f"{shell.url}{path}")
+    assert shell.json("list", "--url", f"{shell.url}/")["tasks"]
 
 
 def test_an_ambiguous_id_names_some(shell: Shell) -> None:
@@ -336,6 +385,27 @@ def test_what_tasks_say_reaches_no_terminal_raw(shell: Shell) -> None:
     assert r"\x1b[2J" in evil.stderr
     assert "[red]x[/red]" in evil.stderr
     assert r"[red]evil\x1b[2J[/red]" in "".join(outputs)
+
+
+@pytest.mark.parametrize(
+    ("module", "words"), [("aiohttp", "list"), ("rich", "submit same -w"), ("hypercorn", "demo")]
+)
+def test_ctrl_c_while_a_command_still_imports_is_one_too(module: str, words: str) -> None:
+    script = """
+import signal, sys
+class CtrlC:
+    def find_spec(self, name, *_):
+        if name == sys.argv[1]:
+            signal.raise_signal(signal.SIGINT)
+from quart_tasks.cli import cli
+sys.meta_path.insert(0, CtrlC())
+cli(sys.argv[2:])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, module, *words.split()],
+        env=environment("http://127.0.0.1:9"), cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
 def test_a_client_needs_nothing_of_the_server(shell: Shell) -> None:
