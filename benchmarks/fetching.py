@@ -15,6 +15,7 @@ import aiohttp
 from quart import Quart
 
 from quart_tasks import QuartTasks
+from quart_tasks.server import serve
 
 from .asking import answer, answer_async
 from .slow import BODY
@@ -34,16 +35,25 @@ async def fetch(url: str) -> int:
 
 
 async def ours(url: str, together: int) -> None:
+    """In the server that `quart-tasks serve` runs."""
     app = Quart(__name__)
     app.config["TASKS_ASYNC_CONCURRENCY"] = together
     tasks.init_app(app)
+    listening, stop = asyncio.Event(), asyncio.Event()
 
     async def all_of(number: int) -> list[int]:
-        handles = [await fetch.submit(url) for _ in range(number)]
-        return [await handle for handle in handles]
+        async with app.app_context():
+            handles = [await fetch.submit(url) for _ in range(number)]
+            return [await handle for handle in handles]
 
-    async with app.test_app():
+    async def measure() -> None:
+        await listening.wait()
         await answer_async(timed_async(all_of))
+        stop.set()
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(measure())
+        await serve(app, "127.0.0.1", 0, stop=stop, on_listening=lambda _: listening.set())
 
 
 async def bare(url: str, together: int) -> None:

@@ -18,10 +18,6 @@ from .server import Server
 
 MOST = 1.3
 PATIENCE = 30  # seconds
-# Where it is set, as in many containers, each start would compile our modules, which are a
-# checkout's, and not Quart's, which pip has compiled: the import takes 1.64 times the bare one's
-# instructions then, and 1.13 when both are compiled, as they are once installed.
-COMPILED = {"PYTHONDONTWRITEBYTECODE": ""}
 SUBMIT = request("POST", "/tasks", {"name": "nothing"})
 COMMANDS = {
     # Without a process for the app, as ours has none.
@@ -43,7 +39,7 @@ def to_first_task(which: str) -> tuple[float, float]:
     with ExitStack() as stack:
         began = perf_counter()
         command = COMMANDS[which].format(port).split()
-        process = start(stack, sys.executable, "-m", *command, variables=COMPILED)
+        process = start(stack, sys.executable, "-m", *command)
         while True:
             try:
                 with create_connection(("127.0.0.1", port), PATIENCE) as connection:
@@ -63,8 +59,7 @@ def to_first_task(which: str) -> tuple[float, float]:
 def to_import(which: str) -> tuple[float, float]:
     """The seconds that an import takes in a new process, and of its processor."""
     command = [sys.executable, "-c", IMPORT.format(IMPORTS[which])]
-    variables = environment() | COMPILED
-    wall, cpu = subprocess.check_output(command, cwd=ROOT, env=variables, text=True).split()
+    wall, cpu = subprocess.check_output(command, cwd=ROOT, env=environment(), text=True).split()
     return float(wall), float(cpu)
 
 

@@ -60,7 +60,11 @@ class Endings:
                 self._registry.begin_attempt(task, attempt.definition.executor)
             self._settle(task, run)
             now = timestamp()
-            self._ledger.succeed(task, outcome, now, partial(self._succeed, task, outcome, now))
+            if run.durable:
+                succeed = partial(self._succeed, task, outcome, now)
+                self._ledger.succeed(task, outcome, now, succeed)
+            else:
+                self._succeed(task, outcome, now)
             return
         if record.cancel_requested:
             self.end(task, "cancelled", outcome.exception)

@@ -89,6 +89,7 @@ class EventLog:
         self.newest = 0  # that is or was kept
         self.dropped = 0  # the newest one that is no longer kept: a replay can start from here
         self._count, self._size = count, size
+        self._spare = min(64, count // 100)  # dropped at once: one by one is dearer
         self._bytes = 0
         self._events: deque[Event] = deque()
 
@@ -123,7 +124,13 @@ class EventLog:
         event.size = size = (size if size < MAX_KEPT else MAX_KEPT) + EVENT_COST
         self._bytes += size
         self.newest = event.seq
-        while len(events) > self._count or self._bytes > self._size:
+        if len(events) > self._count or self._bytes > self._size:
+            self._drop(self._count - self._spare)
+
+    def _drop(self, count: int) -> None:
+        """Drop the oldest but `count` and `size` bytes."""
+        events = self._events
+        while len(events) > count or self._bytes > self._size:
             oldest = events.popleft()
             self._bytes -= oldest.size
             self.dropped = oldest.seq

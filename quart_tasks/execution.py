@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -12,6 +12,7 @@ import msgspec
 
 from . import encoding
 from .context import TaskContext
+from .definition import Definition
 from .encoding import StoredResponse, encode, encode_result, too_large
 from .events import MAX_FRAME
 from .exceptions import InvalidResult
@@ -36,39 +37,38 @@ class Outcome(msgspec.Struct, frozen=True):
     head: bytes | None = None  # of a background view's response
 
 
-class Work(msgspec.Struct, frozen=True):
-    """What to run, and what bounds it. `limit` is TASKS_MAX_RESULT_SIZE."""
-
-    function: Callable[..., Any]
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    generator: bool
-    limit: int
-    retry_on: tuple[type[BaseException], ...]
-
+RetryOn = tuple[type[BaseException], ...]
 
 EMPTY = Outcome(data=b"null")
 
 
-def run_sync(work: Work, context: TaskContext) -> Outcome:
-    """Run a plain function or generator to its end. Raises nothing."""
+def run_sync(
+    definition: Definition, args: Sequence[Any], kwargs: dict[str, Any], context: TaskContext,
+    limit: int, retry_on: RetryOn,
+) -> Outcome:  # fmt: skip
+    """Run a plain function or generator to its end. Raises nothing. `limit` is
+    TASKS_MAX_RESULT_SIZE."""
     try:
-        value = work.function(*work.args, **work.kwargs)
-        if work.generator:
-            return _drain(value, context, work.limit)
-        return _succeeded(value, work.limit)
+        value = definition.function(*args, **kwargs)
+        if definition.generator:
+            return _drain(value, context, limit)
+        return _succeeded(value, limit)
     except BaseException as error:  # noqa: BLE001 - sys.exit() too ends the task and no more
-        return failed(error, work.retry_on)
+        return failed(error, retry_on)
 
 
-async def run_async(work: Work, context: TaskContext) -> Outcome:
+async def run_async(
+    definition: Definition, args: Sequence[Any], kwargs: dict[str, Any], context: TaskContext,
+    limit: int, retry_on: RetryOn,
+) -> Outcome:  # fmt: skip
     """Run a coroutine function or async generator to its end. Raises nothing."""
     try:
-        if work.generator:
-            return await _drain_async(work.function(*work.args, **work.kwargs), context, work.limit)
-        return _succeeded(await work.function(*work.args, **work.kwargs), work.limit)
+        called = definition.function(*args, **kwargs)
+        if definition.generator:
+            return await _drain_async(called, context, limit)
+        return _succeeded(await called, limit)
     except BaseException as error:  # noqa: BLE001 - sys.exit() too ends the task and no more
-        return failed(error, work.retry_on)
+        return failed(error, retry_on)
 
 
 def _succeeded(value: Any, limit: int) -> Outcome:
@@ -134,7 +134,7 @@ def _output(value: Any, context: TaskContext, size: int, limit: int) -> int:
     return size
 
 
-def failed(error: BaseException, retry_on: tuple[type[BaseException], ...] = ()) -> Outcome:
+def failed(error: BaseException, retry_on: RetryOn = ()) -> Outcome:
     """The outcome of an attempt that raised."""
     own = error.__traceback__
     while own is not None and own.tb_frame.f_code.co_filename == __file__:

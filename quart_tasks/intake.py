@@ -27,8 +27,7 @@ def key_of(submission: Submission) -> tuple[Any, ...] | None:
 def new_task(id: str, submission: Submission) -> Task:
     definition, options = submission.definition, submission.options
     delay, scheduled_for = waiting_time(options) if options is not NO_OPTIONS else (0.0, None)
-    run = new_run(submission)
-    run.delay = delay
+    run = new_run(submission, delay)
     record = Record(
         id=id, name=definition.name, executor=definition.executor,
         state="scheduled" if delay else "queued", max_attempts=run.retry.retries + 1,
@@ -48,11 +47,16 @@ def new_task(id: str, submission: Submission) -> Task:
     return task
 
 
-def new_run(submission: Submission) -> Run:
-    retry = submission.retry or submission.definition.retry
-    if submission.options.retries is not None:
-        retry = dataclasses.replace(retry, retries=submission.options.retries)
-    return Run(submission, retry, key_of(submission))
+def new_run(submission: Submission, delay: float = 0.0) -> Run:
+    definition, options = submission.definition, submission.options
+    retry = submission.retry or definition.retry
+    if options.retries is not None:
+        retry = dataclasses.replace(retry, retries=options.retries)
+    timeout = definition.timeout if options.timeout is None else options.timeout
+    return Run(
+        definition, submission.args, submission.kwargs, retry, timeout, options.expires,
+        key_of(submission), delay,
+    )  # fmt: skip
 
 
 def waiting_time(options: Options) -> tuple[float, str | None]:

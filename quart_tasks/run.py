@@ -6,7 +6,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import ReferenceType
 
-from .definition import Submission
+import msgspec
+
+from .definition import Definition
 from .executors.base import Attempt
 from .retry import RetryPolicy
 
@@ -32,39 +34,29 @@ class Waiter(Protocol):
     def set_result(self, result: None, /) -> None: ...
 
 
-class Run:
+class Run(msgspec.Struct, eq=False):
     """What is needed of a task only until it ends."""
 
-    __slots__ = (
-        "args", "attempt", "children", "definition", "delay", "durable", "expires", "expiry",
-        "handle", "has_slot", "held", "key", "kwargs", "parent", "queued_at", "retry", "row",
-        "settled", "ticket", "timeout", "timer", "waiters",
-    )  # fmt: skip
-
-    def __init__(
-        self, submission: Submission, retry: RetryPolicy, key: tuple[Any, ...] | None
-    ) -> None:
-        definition = self.definition = submission.definition
-        self.args = submission.args
-        self.kwargs = submission.kwargs
-        self.retry = retry
-        self.durable = False  # the journal has it
-        # Who is told once it is accepted, or is not; None afterwards.
-        self.held: list[Callable[[bool], None]] | None = None
-        self.row: Current | None = None  # what the journal was last told
-        self.has_slot = False  # taken for it before it was accepted
-        self.settled = False  # its end is decided, and perhaps not committed yet
-        self.delay = 0.0  # seconds until it may be queued
-        self.expires = submission.options.expires
-        timeout = submission.options.timeout
-        self.timeout = definition.timeout if timeout is None else timeout
-        self.key = key
-        self.attempt: Attempt | None = None
-        self.ticket = 0  # its place in the lane; 0: it does not wait there
-        self.queued_at = 0.0
-        self.timer: Timer | None = None  # until it is due
-        self.expiry: Timer | None = None
-        self.handle: ReferenceType[Any] | None = None
-        self.waiters: list[Waiter] = []
-        self.parent: Task | None = None  # the nearest unfinished one above
-        self.children: dict[str, Task] = {}  # the unfinished ones below, in their order
+    definition: Definition
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    retry: RetryPolicy
+    timeout: float | None
+    expires: float | None  # seconds from now
+    key: tuple[Any, ...] | None
+    delay: float = 0.0  # seconds until it may be queued
+    durable: bool = False  # the journal has it
+    # Who is told once it is accepted, or is not; None afterwards.
+    held: list[Callable[[bool], None]] | None = None
+    row: Current | None = None  # what the journal was last told
+    has_slot: bool = False  # taken for it before it was accepted
+    settled: bool = False  # its end is decided, and perhaps not committed yet
+    attempt: Attempt | None = None
+    ticket: int = 0  # its place in the lane; 0: it does not wait there
+    queued_at: float = 0.0
+    timer: Timer | None = None  # until it is due
+    expiry: Timer | None = None
+    handle: ReferenceType[Any] | None = None
+    waiters: list[Waiter] = []
+    parent: Task | None = None  # the nearest unfinished one above
+    children: dict[str, Task] = {}  # the unfinished ones below, in their order

@@ -154,7 +154,9 @@ class Service:
             import aiohttp  # not at the top: it takes longer to import than the rest
 
             connector = aiohttp.TCPConnector(limit=self.config.async_concurrency)
-            self._http = aiohttp.ClientSession(connector=connector)
+            # No cookies: one task's would go along with the requests of another, and of its owner.
+            jar = aiohttp.DummyCookieJar()
+            self._http = aiohttp.ClientSession(connector=connector, cookie_jar=jar)
         return self._http
 
     def on_loop(self) -> bool:

@@ -4,11 +4,13 @@ import asyncio
 import ctypes
 import logging
 import os
+import pickle
 import resource
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from contextvars import copy_context
 from pathlib import Path
 from threading import Thread
@@ -67,6 +69,30 @@ def waits_for(gate: str, done: str) -> Iterator[int]:
     open_gate(gate)
     pass_gate(done)
     yield 2
+
+
+@tasks.task(executor="process")
+def joins_group(group: int) -> None:
+    """It leaves the process group that its worker leads."""
+    os.setpgid(0, group)
+    progress(os.getpid())
+    while True:
+        time.sleep(1)
+
+
+@tasks.task(executor="process")
+def writes_to_every_socket(gate: str) -> None:
+    for fd in os.listdir("/proc/self/fd"):
+        with suppress(OSError):  # it is the one that read the directory
+            if os.readlink(f"/proc/self/fd/{fd}").startswith("socket:"):
+                os.write(int(fd), b"hello\n")
+    pass_gate(gate)
+
+
+@tasks.task(executor="process")
+def breaks_pickle() -> int:
+    pickle.loads = None  # type: ignore[assignment]
+    return os.getpid()
 
 
 # -- in each executor ------------------------------------------------------------------------

@@ -13,9 +13,12 @@ from typing import Any
 
 import pytest
 
+from quart_tasks import TaskCancelled, TaskFailed, WorkerCrashed
+
 from . import faulty_tasks
 from .processes import Watched
 from .sample_tasks import make_app, tasks
+from .waiting import Gate, poll, until
 
 ROOT = Path(__file__).parent.parent
 
@@ -47,9 +50,10 @@ async def test_workers_end_with_the_app() -> None:
 
 
 @pytest.fixture
-def apart() -> Iterator[subprocess.Popen[str]]:
+def apart(request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[str]]:
     """An app in a process of its own."""
-    command = [sys.executable, "-m", "tests.process_parent"]
+    module = getattr(request, "param", "tests.process_parent")
+    command = [sys.executable, "-m", module]
     # A killed app leaves semaphores to the resource tracker, which says so on stderr.
     env = os.environ | {"PYTHONWARNINGS": "ignore:resource_tracker"}
     with subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True) as app:
@@ -79,6 +83,70 @@ async def test_worker_that_holds_the_gil_dies_with_its_server(apart: subprocess.
     finally:
         with suppress(ProcessLookupError):
             os.kill(busy.pid, signal.SIGKILL)
+
+
+def is_guarded(pid: int) -> bool:
+    """Whether the kernel sends a signal when one of the process's files has news."""
+    infos = [path.read_text() for path in Path(f"/proc/{pid}/fdinfo").iterdir()]
+    flags = [int(info.split("flags:")[1].split()[0], 8) for info in infos]
+    return any(each & os.O_ASYNC for each in flags)
+
+
+@pytest.mark.parametrize("apart", ["tests.process_parent_stuck"], indirect=True)
+async def test_worker_that_hangs_in_its_imports_dies_with_its_server(
+    apart: subprocess.Popen[str],
+) -> None:
+    stuck = Watched(said(apart))
+    try:
+        await poll(lambda: is_guarded(stuck.pid))
+        apart.kill()
+        await stuck.ended()
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(stuck.pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def bystander() -> Iterator[subprocess.Popen[str]]:
+    """The leader of a process group. It says what it is told."""
+    pipe = subprocess.PIPE
+    with subprocess.Popen(["cat"], stdin=pipe, stdout=pipe, text=True, process_group=0) as cat:
+        yield cat
+
+
+async def test_task_that_leaves_its_process_group_is_killed_alone(
+    bystander: subprocess.Popen[str],
+) -> None:
+    # It does not join the server's group, as this test would not tell of its own end.
+    async with make_app(faulty_tasks.tasks, TASKS_PROCESSES=1).test_app():
+        handle = await faulty_tasks.tasks.submit("joins_group", bystander.pid)
+        event = await until(handle, lambda event: event.type == "progress")
+        worker = Watched(int(event.data["current"]))
+        await handle.cancel()
+        with pytest.raises(TaskCancelled):
+            await handle
+        await worker.ended()
+        assert await (await faulty_tasks.tasks.submit("process_id")) != worker.pid
+    assert bystander.communicate("still here")[0] == "still here"
+
+
+async def test_what_a_task_writes_to_the_workers_socket_fails_that_task_alone(
+    tmp_path: Path,
+) -> None:
+    gate = Gate(tmp_path / "gate")
+    async with make_app(faulty_tasks.tasks, TASKS_PROCESSES=1).test_app():
+        with pytest.raises(WorkerCrashed, match="lost its connection"):
+            await (await faulty_tasks.tasks.submit("writes_to_every_socket", gate.path))
+        assert await (await faulty_tasks.tasks.submit("process_id"))
+    gate.close()
+
+
+async def test_worker_that_cannot_begin_a_task_is_replaced() -> None:
+    async with make_app(faulty_tasks.tasks, TASKS_PROCESSES=1).test_app():
+        broken = await (await faulty_tasks.tasks.submit("breaks_pickle"))
+        with pytest.raises(TaskFailed, match="not callable"):
+            await (await faulty_tasks.tasks.submit("process_id"))
+        assert await (await faulty_tasks.tasks.submit("process_id")) != broken
 
 
 @pytest.mark.parametrize("left", ["leaves_a_thread_behind", "leaves_a_fork_behind"])

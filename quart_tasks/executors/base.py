@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, Literal, Protocol
 
+import msgspec
+
 from ..context import TaskContext
 from ..definition import Definition
 from ..encoding import EMPTY_LIST, EMPTY_OBJECT
@@ -20,36 +22,26 @@ from ..record import Progress
 Call = Callable[[Callable[[], Any]], Awaitable[Any]]
 
 
-class Attempt:
+class Attempt(msgspec.Struct, eq=False):
     """One run of one task's function."""
 
-    __slots__ = (
-        "abandoned", "args", "context", "definition", "given_up", "holds_slot", "json_args",
-        "json_kwargs", "kwargs", "number", "retry_on", "started", "stopped", "task", "task_id",
-        "timed_out", "timer",
-    )  # fmt: skip
-
-    def __init__(
-        self, task: Any, task_id: str, number: int, definition: Definition,
-        args: tuple[Any, ...], kwargs: dict[str, Any], retry_on: tuple[type[BaseException], ...],
-    ) -> None:  # fmt: skip
-        self.task = task  # the runner's; means nothing to an executor
-        self.task_id = task_id
-        self.number = number
-        self.definition = definition
-        self.args = args
-        self.kwargs = kwargs
-        self.retry_on = retry_on
-        self.json_args = EMPTY_LIST  # for executors that cannot be given objects
-        self.json_kwargs = EMPTY_OBJECT
-        self.context: TaskContext | None = None  # where the function runs in this process
-        self.started = False
-        self.stopped = False  # the executor was asked to stop it
-        self.timed_out = False
-        self.given_up = False  # the task went on without it; its function may still be running
-        self.holds_slot = True
-        self.abandoned = False  # it runs on in a slot that was given back
-        self.timer: Any = None
+    task: Any  # the runner's; means nothing to an executor
+    task_id: str
+    number: int
+    definition: Definition
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    retry_on: tuple[type[BaseException], ...]
+    json_args: msgspec.Raw = EMPTY_LIST  # for executors that cannot be given objects
+    json_kwargs: msgspec.Raw = EMPTY_OBJECT
+    context: TaskContext | None = None  # where the function runs in this process
+    started: bool = False
+    stopped: bool = False  # the executor was asked to stop it
+    timed_out: bool = False
+    given_up: bool = False  # the task went on without it; its function may still be running
+    holds_slot: bool = True
+    abandoned: bool = False  # it runs on in a slot that was given back
+    timer: Any = None
 
 
 class Reports(Protocol):

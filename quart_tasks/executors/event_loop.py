@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import ClassVar, Literal
 
 from quart import Quart
 
-from ..context import TaskContext, enter
-from ..execution import Outcome, Work, run_async
+from ..context import TaskContext
+from ..execution import Outcome, run_async
 from .base import Attempt, Reports
 from .owned import OwnedExecutor
 
@@ -26,13 +27,8 @@ class LoopExecutor(OwnedExecutor):
         if attempt.started and (task := self.tasks.get(attempt)) is not None:
             task.cancel()
 
-    async def run(self, attempt: Attempt, work: Work) -> Outcome:
-        context = attempt.context = TaskContext(
-            attempt.task_id, attempt.definition.name, attempt.number, self.name, self.channel,
-            attempt,
+    def run(self, attempt: Attempt, context: TaskContext) -> Awaitable[Outcome]:
+        return run_async(
+            attempt.definition, self.arguments(attempt), attempt.kwargs, context, self.limit,
+            attempt.retry_on,
         )  # fmt: skip
-        self.reports.started(attempt, self.name)
-        enter(context)
-        outcome = await run_async(work, context)
-        context.finish()
-        return outcome

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from ..events import MAX_FRAME
 from ..record import Progress
 from .base import Attempt, Reports
 from .process_worker import Reply
@@ -19,19 +20,22 @@ _decode = msgspec.msgpack.Decoder().decode
 
 class Inbox(asyncio.Protocol):
     """Gives what an attempt says on the way to `reports`, and to `replied` its reply. `silence`
-    comes once there is nobody at the other end."""
+    comes once there is nobody at the other end. `limit` is TASKS_MAX_RESULT_SIZE."""
 
     def __init__(
         self,
         reports: Reports,
         socket: socket.socket,
         replied: Callable[[Attempt, Reply], None],
+        limit: int,
     ) -> None:
         self.attempt: Attempt | None = None  # which the messages are about
         self._job = 0  # its number
         self._reports = reports
         self._socket = socket
         self._replied = replied
+        # Only a result may be larger than a frame is: outputs, log lines and errors are not.
+        self._longest = limit + MAX_FRAME
         self.silence = asyncio.Event()
         self._buffer = bytearray()
         self._transport: asyncio.Transport | None = None
@@ -61,12 +65,16 @@ class Inbox(asyncio.Protocol):
         buffer += data
         at = 0
         while len(buffer) - at >= 4:
-            end = at + 4 + int.from_bytes(buffer[at : at + 4], "big")
+            length = int.from_bytes(buffer[at : at + 4], "big")
+            end = at + 4 + length
+            if length > self._longest:  # the task wrote to a socket not its own
+                self.close()
+                return
             if len(buffer) < end:
                 break
             try:
                 self._deliver(*_decode(memoryview(buffer)[at + 4 : end]))
-            except (msgspec.DecodeError, TypeError):  # the task wrote to a socket not its own
+            except (msgspec.DecodeError, TypeError):  # the same
                 self.close()
                 return
             at = end

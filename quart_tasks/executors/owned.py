@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
+from collections.abc import Awaitable
 from contextvars import Context
+from typing import Any
 
 from quart import Quart
 
-from ..context import enter
-from ..execution import Outcome, Work, failed
+from ..context import TaskContext, enter
+from ..execution import Outcome, failed
 from .base import Attempt, Call, Reports
 from .channel import Channel
 
@@ -26,7 +28,7 @@ class OwnedExecutor(ABC):
         self.reports = reports
         self.channel = Channel(self.loop, reports)
         self._app = app
-        self._limit = limit
+        self.limit = limit
         # The loop holds tasks weakly (python/cpython#117379).
         self.tasks: dict[Attempt, asyncio.Task[None]] = {}
 
@@ -34,8 +36,8 @@ class OwnedExecutor(ABC):
         self.tasks[attempt] = self.loop.create_task(self._own(attempt), context=Context())
 
     @abstractmethod
-    async def run(self, attempt: Attempt, work: Work) -> Outcome:
-        """Run the work, in a task of its own with an app context. Raises nothing."""
+    def run(self, attempt: Attempt, context: TaskContext) -> Awaitable[Outcome]:
+        """Run the function, in a task of its own with an app context. Raises nothing."""
 
     async def _own(self, attempt: Attempt) -> None:
         outcome: Outcome | None = None
@@ -44,7 +46,14 @@ class OwnedExecutor(ABC):
                 if attempt.stopped:
                     outcome = failed(asyncio.CancelledError("stopped before it began"))
                 else:
-                    outcome = await self.run(attempt, self._work(attempt))
+                    context = attempt.context = TaskContext(
+                        attempt.task_id, attempt.definition.name, attempt.number, self.name,
+                        self.channel, attempt,
+                    )  # fmt: skip
+                    self.reports.started(attempt, self.name)
+                    enter(context)
+                    outcome = await self.run(attempt, context)
+                    context.finish()
                     # What is logged from here on is not the task's.
                     enter(None)
         except asyncio.CancelledError as error:
@@ -60,14 +69,11 @@ class OwnedExecutor(ABC):
         """What a sync view of this attempt is called with; None: as the app calls any."""
         return None
 
-    def _work(self, attempt: Attempt) -> Work:
-        definition, args = attempt.definition, attempt.args
-        if definition.view:
-            args = (*args, self.call_of(attempt))
-        return Work(
-            definition.function, args, attempt.kwargs, definition.generator, self._limit,
-            attempt.retry_on,
-        )  # fmt: skip
+    def arguments(self, attempt: Attempt) -> tuple[Any, ...]:
+        """The positional ones."""
+        if attempt.definition.view:
+            return (*attempt.args, self.call_of(attempt))
+        return attempt.args
 
     async def close(self, timeout: float) -> None:
         for task in self.tasks.values():

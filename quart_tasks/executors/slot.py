@@ -92,10 +92,8 @@ class Slot:
             self._ended(self, attempt, failed(error))
 
     def _replied(self, worker: Worker, attempt: Attempt, reply: process_worker.Reply) -> None:
-        data, mimetype, outputs, problem, retryable = reply
-        if worker is not self._worker or (problem is not None and problem[0] == "MemoryError"):
-            # It was killed just after the end; or what it holds, and a limit that the task has
-            # set, would meet the next task too.
+        data, mimetype, outputs, problem, retryable, fit = reply
+        if worker is not self._worker or not fit:  # it was killed just after the end; or so it says
             self._let_go(worker)
         outcome = Outcome(data, mimetype, outputs, problem and Error(*problem), retryable)
         self._ended(self, attempt, outcome)
@@ -156,7 +154,7 @@ class Slot:
 
     async def _new_worker(self) -> Worker | None:
         """A worker that is up; None, with `problem` set, if it did not come up."""
-        worker = self._coming = Worker(self._reports, self._replied)
+        worker = self._coming = Worker(self._reports, self._replied, self._limit)
         try:
             # Not on the loop: the first start waits until the fork server has its imports.
             await in_thread(partial(worker.start, self._nice, self._modules))

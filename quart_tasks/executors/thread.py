@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextvars import copy_context
 from functools import partial
 from queue import SimpleQueue
@@ -16,8 +16,8 @@ from typing import ClassVar, Literal, TypeVar, cast
 
 from quart import Quart
 
-from ..context import TaskContext, enter
-from ..execution import Outcome, Work, run_async, run_sync
+from ..context import TaskContext
+from ..execution import Outcome, run_async, run_sync
 from .base import Attempt, Call, Reports
 from .owned import OwnedExecutor
 
@@ -46,24 +46,14 @@ class ThreadExecutor(OwnedExecutor):
         if task is not None and attempt.started and waits:
             task.cancel()
 
-    async def run(self, attempt: Attempt, work: Work) -> Outcome:
-        context = attempt.context = TaskContext(
-            attempt.task_id, attempt.definition.name, attempt.number, self.name, self.channel,
-            attempt,
+    def run(self, attempt: Attempt, context: TaskContext) -> Awaitable[Outcome]:
+        work = (
+            attempt.definition, self.arguments(attempt), attempt.kwargs, context, self.limit,
+            attempt.retry_on,
         )  # fmt: skip
-        self.reports.started(attempt, self.name)
-        enter(context)
         if attempt.definition.view:
-            outcome = await run_async(work, context)
-            context.finish()
-            return outcome
-
-        def job() -> Outcome:
-            outcome = run_sync(work, context)
-            context.finish()
-            return outcome
-
-        return await self._call(attempt, job)
+            return run_async(*work)
+        return self._call(attempt, partial(run_sync, *work))
 
     def call_of(self, attempt: Attempt) -> Call:
         return partial(self._call, attempt)

@@ -32,6 +32,7 @@ from .base import Attempt, Reports
 from .exit_codes import in_words
 from .fork_server import Context, start_method
 from .inbox import Inbox
+from .lifeline import kill_at_its_end
 
 T = TypeVar("T")
 
@@ -52,8 +53,9 @@ class Worker:
     reply, on the loop."""
 
     def __init__(
-        self, reports: Reports, replied: Callable[[Worker, Attempt, process_worker.Reply], None]
-    ) -> None:
+        self, reports: Reports, replied: Callable[[Worker, Attempt, process_worker.Reply], None],
+        limit: int,
+    ) -> None:  # fmt: skip
         self.pool: ProcessPoolExecutor | None = None
         self.pid = 0  # and that of its process group; known once it is up
         self.parent = os.getpid()
@@ -69,7 +71,7 @@ class Worker:
         self._socket, childs = socket.socketpair()
         self._child_pipe = Connection(childs.detach())
         self._child_lifeline, self._lifeline = multiprocessing.Pipe(duplex=False)
-        self._inbox = Inbox(reports, self._socket, partial(replied, self))
+        self._inbox = Inbox(reports, self._socket, partial(replied, self), limit)
         _workers.add(self)
 
     def start(self, nice: int, modules: list[str]) -> None:
@@ -85,7 +87,10 @@ class Worker:
                     logging.getLogger().level,
                 ),
             )  # fmt: skip
-            self.pid = self._wait_for(self.pool.submit(process_worker.ready, modules))
+            ready = self.pool.submit(process_worker.ready, modules)
+            kill_at_its_end(self._child_lifeline, context.process.pid)
+            self.pid = self._wait_for(ready)
+            kill_at_its_end(self._child_lifeline, -self.pid)  # with what its tasks start
         except BaseException as error:
             self.kill()
             self._collect()  # here, as the loop may be gone by now
@@ -170,8 +175,8 @@ class Worker:
         if self.pid:
             with suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGKILL)
-        elif self._context is not None:
-            with suppress(AttributeError, ProcessLookupError):  # it is still coming up, or not yet
+        if self._context is not None:  # it is still coming up, or a task has left the group
+            with suppress(AttributeError):  # there is no process yet
                 self._context.process.kill()
 
     def close(self) -> asyncio.Task[None]:

@@ -118,8 +118,9 @@ async def prepare_task(service: Service, body: TaskBody, header: str | None = No
         errors.append(("#/options/eta", "give either delay or eta, not both"))
     if options.timeout is not None and options.timeout > (definition.timeout or options.timeout):
         errors.append(("#/options/timeout", f"may only lower {definition.timeout:g} s"))
-    if options.retries is not None and options.retries > definition.retry.retries:
-        errors.append(("#/options/retries", f"may only lower {definition.retry.retries}"))
+    if options.retries is not None and options.retries > (most := definition.retry.retries):
+        why = f"may only lower {most}" if most else f"{definition.name} allows no retries"
+        errors.append(("#/options/retries", why))
     key = body.idempotency_key
     if header is not None:
         if key not in (None, header):

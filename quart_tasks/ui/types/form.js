@@ -18,13 +18,13 @@ const optionsOf = ({ options }) => ({
                 description: `Higher ones go first; ${options.priority ?? 0} if left out.` },
     key: { type: "string", minLength: 1, maxLength: 255,
            description: "While a task with this key is unfinished, the next one is the same." },
-    timeout: { type: "number", minimum: 0, maximum: options.timeout ?? undefined,
+    timeout: { type: "number", exclusiveMinimum: 0, maximum: options.timeout ?? undefined,
                description: "Seconds that one attempt may take." },
     ...(options.retries && {
       retries: { type: "integer", minimum: 0, maximum: options.retries,
                  description: "How often it is tried again after a failure." },
     }),
-    expires: { type: "number", minimum: 0,
+    expires: { type: "number", exclusiveMinimum: 0,
                description: "Seconds within which it must have started." },
   },
 });
