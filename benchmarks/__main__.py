@@ -12,7 +12,7 @@ import msgspec
 
 from . import against, peers
 from .common import Result, machine, versions
-from .table import COLUMNS, markdown, missing
+from .table import COLUMNS, aims, markdown, missing
 
 # Each is a module here with `run(quick) -> list[Result]`, imported when it is asked: what one
 # needs (a peer, a part of the package that older revisions lack) must not stop the others.
@@ -92,6 +92,8 @@ def main() -> int:
             print(*map(markdown, answers), sep="\n", flush=True)
         if options.plots:
             save(name, answers, about, options.plots)
+    if not options.json:
+        print(aims(results), end="\n\n")
     if options.json:
         document = {"machine": machine(), "versions": versions(), "results": results}
         sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(document)) + b"\n")

@@ -7,6 +7,7 @@ from math import isnan
 from .common import Figure, Peer, Result
 
 COLUMNS = 100
+AHEAD = "ours is ahead"
 VERDICT = {True: ": met", False: ": missed", None: ""}
 
 
@@ -45,6 +46,31 @@ def aligned(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     rules = ["-" * width for width in widths]
     rules[1:-1] = [rule[:-1] + ":" for rule in rules[1:-1]]
     return "\n".join(map(line, [head, rules, *rows]))
+
+
+def aims(results: Iterable[Result]) -> str:
+    """Each figure that has an aim, in one table: beside its limit, or beside the peer that it is
+    to be ahead of."""
+    rows = []
+    for result in results:
+        what = f"{result.name}: {result.question}"
+        for row in result.rows():
+            if row.met is None:
+                continue
+            ahead = row.aim == AHEAD
+            ours, limit = (result.ours, row.figure) if ahead else (row.figure, result.baseline)
+            against = row.name if ahead else result.baseline_name
+            of = "" if ahead or row.name == result.ours_name else f", {row.name}"
+            share = result.ours.median / row.figure.median if ahead and row.figure else row.ratio
+            rows.append(
+                (
+                    f"{what} ({result.unit}){of}", _figures(ours)[0],
+                    f"{against.removeprefix('limit: ')}: {_figures(limit)[0]}", _ratio(share),
+                    _aim(row),
+                )
+            )  # fmt: skip
+    lines = ["| question | ours | beside | ratio | aim |", "| --- | ---: | :--- | ---: | :--- |"]
+    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)]) if rows else ""
 
 
 def missing(results: Iterable[Result]) -> list[str]:
