@@ -84,7 +84,7 @@ export class Rows {
 
   /** The first row in sight. */
   get first() {
-    return this._anchor;
+    return this._anchor || this.id(0) || "";   // the newest, before it is drawn
   }
 
   /** Go to the top, where new rows appear. */
