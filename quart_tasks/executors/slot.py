@@ -162,6 +162,9 @@ class Slot:
             self.problem = None
         except CannotStart as error:
             self.problem, self._why = str(error), error.details
+        except asyncio.CancelledError:  # the loop ends, and no task of it would see to this
+            worker.abandon()
+            raise
         except Exception as error:  # noqa: BLE001 - given to the attempt that waits
             self._refusal = error
         finally:
