@@ -20,13 +20,13 @@ from quart_tasks.client import TaskHandle, TasksClient
 from quart_tasks.server import serve
 
 from .proxy import Proxy, proxy_to
+from .waiting import HANG as HANG
 
 tasks = QuartTasks()
 gates: dict[str, asyncio.Event] = {}
 running = Counter[str]()  # `gated` tasks: now, and the most at once
 someone_came = asyncio.Event()
 apps: list[Quart] = []
-HANG = 30
 
 
 @tasks.task

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from quart_tasks import database, journal
+from quart_tasks import database, figures, journal
 
 from .waiting import Gate
 
@@ -16,6 +16,12 @@ def gate(tmp_path: Path) -> Iterator[Gate]:
     gate = Gate(tmp_path / "gate")
     yield gate
     gate.close()
+
+
+@pytest.fixture
+def quick_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The dashboard's figures come as often as they can, and not once a second."""
+    monkeypatch.setattr(figures, "EVERY", 0.05)
 
 
 @pytest.fixture

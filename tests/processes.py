@@ -2,16 +2,26 @@
 
 import asyncio
 import os
+from contextlib import suppress
 from pathlib import Path
 
 
 def descendants(pid: int) -> set[int]:
     """The processes that one has started, and those that they have."""
     found: set[int] = set()
-    for path in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in map(int, path.read_text().split()):
-            found |= {child} | descendants(child)
+    with suppress(FileNotFoundError):  # it has just ended
+        for path in Path(f"/proc/{pid}/task").glob("*/children"):
+            for child in map(int, read_proc(path).split()):
+                found |= {child} | descendants(child)
     return found
+
+
+def read_proc(path: Path) -> str:
+    """A file in /proc; empty if its process or thread has just ended."""
+    try:
+        return path.read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 class Watched:

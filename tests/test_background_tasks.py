@@ -486,7 +486,8 @@ async def test_retry_waits_for_the_thread_that_was_abandoned(gate: Gate, second_
     running = most = 0
 
     @site.app.get("/slow")
-    @site.tasks.background(timeout=0.05, retries=RetryPolicy(1, delay=0))
+    # A busy machine may not make it within the timeout at its second attempt either.
+    @site.tasks.background(timeout=0.05, retries=RetryPolicy(100, delay=0))
     def slow() -> str:
         nonlocal running, most
         task = current_task()
@@ -503,9 +504,10 @@ async def test_retry_waits_for_the_thread_that_was_abandoned(gate: Gate, second_
         await until_state(site.tasks.get(record["id"]), "scheduled", "queued")
         gate.open()
         ran = await site.ended(record["id"])
-        assert (ran["state"], ran["attempt"], most) == ("succeeded", 2, 1)
+        assert (ran["state"], most) == ("succeeded", 1)
+        assert ran["attempt"] >= 2
         answer = await site.result(record["id"])
-        assert await answer.get_data() == b"attempt 2"
+        assert await answer.get_data() == f"attempt {ran['attempt']}".encode()
 
 
 # -- slots -------------------------------------------------------------------------------------

@@ -14,9 +14,9 @@ from quart_tasks.client import TaskHandle, TasksClient, transport, watcher
 from quart_tasks.server import serve
 
 from .proxy import WEBSOCKET, Faults, Proxy, proxy_to
+from .waiting import HANG
 
 tasks = QuartTasks()
-HANG = 60
 SEEDS = [1, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(2, 16))]
 
 

@@ -32,9 +32,8 @@ from .footprints import appended
 from .processes import Watched
 from .sample_tasks import make_app
 from .sample_tasks import tasks as samples
-from .waiting import Gate, poll, until, until_progress
+from .waiting import HANG, Gate, poll, until, until_progress
 
-HANG = 100  # seconds after which what should happen does not
 FEW_RECORDS = {"TASKS_MAX_FINISHED": 200, "TASKS_EVENT_BUFFER": 100}
 
 

@@ -15,6 +15,7 @@ from quart.testing import QuartClient as Client
 
 from quart_tasks import QuartTasks, QueueFull
 
+from .waiting import poll
 from .web import Socket, check_problem, client_of, problem
 
 LATER = {"name": "empty", "options": {"delay": 3600}}
@@ -103,15 +104,18 @@ WAYS = [in_rest, in_a_socket, in_python]
 
 @pytest.mark.parametrize("way", WAYS)
 async def test_when_to_come_again_follows_the_rate_at_which_tasks_end(way: Any) -> None:
-    told = {}
-    for seconds in (0.0, 0.1):
+    async def told(seconds: float) -> int:
         async with running(TASKS_MAX_PENDING=60) as (app, tasks, client):
             await fill(client, 55)
             await run_one_by_one(tasks, seconds)
-            told[seconds] = await way(app, client, tasks, 60)
+            return await way(app, client, tasks, 60)
+
+    async def told_of_quick_ones() -> bool:
+        return await told(0.0) < 4
 
     # After five that took 0.1 s each, 60 more take 6 s, or 4.8 by the four pauses between ends.
-    assert told[0.0] < 4 <= told[0.1] <= 60
+    assert 4 <= await told(0.1) <= 60
+    await poll(told_of_quick_ones)  # they are slow, too, when the machine is held up
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -132,13 +136,16 @@ async def test_without_a_rate_it_is_soon(way: Any) -> None:
 
 
 async def test_time_in_which_there_was_nothing_to_do_is_no_slowness() -> None:
-    async with running(TASKS_MAX_PENDING=100) as (app, tasks, client):
-        for idle in (0.4, 0.0):
-            await run_one_by_one(tasks, 0.0)
-            await asyncio.sleep(idle)
-        await fill(client, 100)
-        # If the idle time counted, 100 more would take 4 s, as the ten before took 0.4.
-        assert await in_python(app, client, tasks, 100) < 4
+    async def idle_time_does_not_count() -> bool:
+        async with running(TASKS_MAX_PENDING=100) as (app, tasks, client):
+            for idle in (0.4, 0.0):
+                await run_one_by_one(tasks, 0.0)
+                await asyncio.sleep(idle)
+            await fill(client, 100)
+            # If the idle time counted, 100 more would take 4 s, as the ten before took 0.4.
+            return await in_python(app, client, tasks, 100) < 4
+
+    await poll(idle_time_does_not_count)  # a machine that is held up in between makes it slow
 
 
 async def test_one_refused_task_is_told_the_same_in_header_problem_and_python() -> None:
@@ -290,6 +297,6 @@ async def test_stats_show_that_the_loop_was_held_up(name: str) -> None:
             return float((await (await client.get("/tasks/stats")).get_json())["loop"]["lag_p99"])
 
         before = await lag()
-        await (await tasks.submit(name, 0.3))
+        await (await tasks.submit(name, before + 0.3))
         while await lag() <= before + 0.15:  # of the 0.3 s a tenth of a second is between two looks
             pass

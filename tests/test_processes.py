@@ -16,7 +16,7 @@ import pytest
 from quart_tasks import TaskCancelled, TaskFailed, WorkerCrashed
 
 from . import faulty_tasks
-from .processes import Watched
+from .processes import Watched, read_proc
 from .sample_tasks import make_app, tasks
 from .waiting import Gate, poll, until
 
@@ -87,8 +87,8 @@ async def test_worker_that_holds_the_gil_dies_with_its_server(apart: subprocess.
 
 def is_guarded(pid: int) -> bool:
     """Whether the kernel sends a signal when one of the process's files has news."""
-    infos = [path.read_text() for path in Path(f"/proc/{pid}/fdinfo").iterdir()]
-    flags = [int(info.split("flags:")[1].split()[0], 8) for info in infos]
+    infos = [read_proc(path) for path in Path(f"/proc/{pid}/fdinfo").iterdir()]
+    flags = [int(info.split("flags:")[1].split()[0], 8) for info in infos if info]
     return any(each & os.O_ASYNC for each in flags)
 
 

@@ -40,8 +40,6 @@ from .watching import (
     watched_from_the_start,
 )
 
-pytestmark = pytest.mark.timeout(30)
-
 KIB = 1024
 MIB = 1024 * KIB
 FRAME_LIMIT = 256 * KIB

@@ -446,7 +446,8 @@ async def test_thread_past_its_timeout_is_retried_only_once_it_has_returned() ->
     tasks, free = QuartTasks(), threading.Event()
     log: list[str] = []
 
-    @tasks.task(timeout=0.05, retries=AT_ONCE)
+    # A busy machine may not make it within the timeout at its second attempt either.
+    @tasks.task(timeout=0.05, retries=RetryPolicy(100, delay=0))
     def work() -> str:
         context = current_task()
         assert context is not None
@@ -467,8 +468,9 @@ async def test_thread_past_its_timeout_is_retried_only_once_it_has_returned() ->
         assert (handle.state, handle.record.attempt, log) == ("scheduled", 1, ["1 begins"])
         free.set()
         assert await handle == "in time"
-        assert handle.record.attempt == 2
-    assert log == ["1 begins", "1 ends", "2 begins", "2 ends"]
+        attempts = range(1, handle.record.attempt + 1)
+    assert len(attempts) >= 2
+    assert log == [f"{each} {what}" for each in attempts for what in ("begins", "ends")]
 
 
 async def test_beyond_the_allowed_number_an_abandoned_thread_keeps_its_slot() -> None:

@@ -28,8 +28,6 @@ from .watching import (
     until_closed,
 )
 
-pytestmark = pytest.mark.timeout(30)
-
 
 @pytest.fixture
 async def site() -> AsyncIterator[Site]:

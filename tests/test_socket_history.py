@@ -36,7 +36,6 @@ from .watching import (
 from .web import Socket as AsgiSocket
 from .web import check_problem
 
-pytestmark = pytest.mark.timeout(60)
 MIB = 1024 * 1024
 
 

@@ -37,8 +37,6 @@ from .watching import (
     watched_from_the_start,
 )
 
-pytestmark = pytest.mark.timeout(30)
-
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 RECORD = (
     "id", "name", "executor", "state", "progress", "args", "kwargs", "result", "result_type",

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-HANG = 30  # seconds after which a server that was told to end, or to start, has hung
+# Seconds after which a server that was told to end, or to start, has hung: fewer than the 60 s
+# after which ours gives up by itself on a worker that does not start, or a body that does not come.
+HANG = 50
 
 
 @dataclass

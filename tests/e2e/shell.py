@@ -26,6 +26,12 @@ from .serving import HANG, ROOT, serving
 
 APP = "tests.e2e.cli_app:app"
 COMMAND = [sys.executable, "-m", "quart_tasks"]
+AGAIN = (
+    "import sys\n"
+    "from quart_tasks.cli import cli, watching\n"
+    "watching.AGAIN_SECONDS = float(sys.argv.pop(1))\n"
+    "cli(prog_name='quart-tasks')"
+)
 CODES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")  # what is written for the terminal itself
 CTRL_C = b"\x03"
 
@@ -35,6 +41,11 @@ def environment(url: str, **more: str) -> dict[str, str]:
     kept = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
     patient = {"TASKS_COMPLETION_TIMEOUT": str(HANG)}
     return kept | patient | {"TASKS_URL": url, "PYTHONPATH": str(ROOT)} | more
+
+
+def command(again: float | None = None) -> list[str]:
+    """`quart-tasks`; a second Ctrl-C cancels within `again` seconds, or as many as it has."""
+    return COMMAND if again is None else [sys.executable, "-c", AGAIN, str(again)]
 
 
 @contextmanager
@@ -84,8 +95,12 @@ class Shell:
         assert done.stderr.count("\n") == 1
         return done.stderr
 
-    def terminal(self, *words: str, rows: int = 24, columns: int = 80, **more: str) -> Terminal:
-        return Terminal([*COMMAND, *words], environment(self.url, **more), rows, columns)
+    def terminal(
+        self, *words: str, rows: int = 24, columns: int = 80, again: float | None = None,
+        **more: str,
+    ) -> Terminal:  # fmt: skip
+        variables = environment(self.url, **more)
+        return Terminal([*command(again), *words], variables, rows, columns)
 
 
 class Terminal:

@@ -12,7 +12,7 @@ from quart_tasks.client import TasksClient
 
 from ..proxy import proxy_to
 from ..waiting import Gate
-from .serving import serving
+from .serving import HANG, serving
 from .shell import APP, CTRL_C, Shell
 
 COLOUR = re.compile(rb"\x1b\[[0-9;]*3[0-9]m")
@@ -128,7 +128,7 @@ def test_ctrl_c_leaves_and_says_how_to_come_back(shell: Shell, gate: Gate) -> No
 
 def test_a_second_ctrl_c_cancels_and_waits_for_the_end(shell: Shell, gate: Gate) -> None:
     ids = [submit(shell, "opened", f"gate={gate.path}") for _ in range(2)]
-    with shell.terminal("watch", *ids) as terminal:
+    with shell.terminal("watch", *ids, again=HANG) as terminal:
         terminal.until("50 %")
         terminal.press(CTRL_C)
         terminal.until("2 tasks go on.")
@@ -139,7 +139,8 @@ def test_a_second_ctrl_c_cancels_and_waits_for_the_end(shell: Shell, gate: Gate)
 
 
 def test_a_third_ctrl_c_leaves_what_does_not_end(shell: Shell, gate: Gate) -> None:
-    with shell.terminal("submit", "stubborn", f"gate={gate.path}", "--watch") as terminal:
+    words = ["submit", "stubborn", f"gate={gate.path}", "--watch"]
+    with shell.terminal(*words, again=HANG) as terminal:
         terminal.until("running")
         terminal.press(CTRL_C)
         terminal.until("stubborn goes on.")
@@ -157,7 +158,7 @@ def test_ctrl_c_at_output_says_how_to_get_the_result(
 ) -> None:
     file = str(tmp_path / "out")
     words = ["submit", "opened", f"gate={gate.path}", "--output", file, "--url", shell.url]
-    with shell.terminal(*words, columns=300) as terminal:
+    with shell.terminal(*words, columns=300, again=0.1) as terminal:
         terminal.until("50 %")
         terminal.press(CTRL_C)
         assert terminal.end() == 130

@@ -22,6 +22,7 @@ import aiohttp
 import pytest
 
 from ..footprints import runs
+from ..processes import read_proc
 from ..waiting import Gate, poll
 from .serving import HANG, ROOT, greeting
 
@@ -228,6 +229,8 @@ async def test_kill_at_random_moments_loses_no_202(times: int, place: Place) -> 
             continue
         assert await server.greeting(), server.errors
         working = asyncio.create_task(crowd.work(server))
+        if number == 0:  # a slow machine may need longer for the first than it has below
+            await poll(lambda: crowd.accepted)
         await asyncio.sleep(random.uniform(0.05, 1.0))
         await server.kill()
         await working
@@ -331,7 +334,7 @@ def ids_in(journal: Path) -> set[str]:
 def threads(pid: int, file: str, pattern: str) -> int:
     """How many of a process's threads have this in a file in /proc."""
     paths = Path(f"/proc/{pid}/task").glob(f"*/{file}")
-    return sum(re.search(pattern, path.read_text()) is not None for path in paths)
+    return sum(re.search(pattern, read_proc(path)) is not None for path in paths)
 
 
 @pytest.mark.parametrize("times", [5, pytest.param(100, marks=LONG)])

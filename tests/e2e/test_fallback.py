@@ -158,7 +158,7 @@ async def test_a_reader_that_does_not_read_holds_the_view_up(
 
     async def is_held_up() -> bool:
         seen.append(await count(session, "made"))
-        return seen[-1] == seen[-2]
+        return seen[-1] == seen[-2] > made_before
 
     await poll(is_held_up, every=0.2)
     made = seen[-1]

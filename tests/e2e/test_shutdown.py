@@ -106,7 +106,7 @@ async def test_sigterm_ends_it_whatever_is_connected_and_runs(
     http: aiohttp.ClientSession,
 ) -> None:
     """90 WebSockets, 90 SSE streams, 20 that do not read, and tasks that nothing can stop."""
-    async with serving(APP, TASKS_DRAIN_TIMEOUT="1") as server, AsyncExitStack() as stack:
+    async with serving(APP, TASKS_DRAIN_TIMEOUT="0.2") as server, AsyncExitStack() as stack:
         ids = await running(http, server, "waits")
         for number in range(20):
             stack.enter_context(silent(server, "/tasks/events", upgrade=number % 2 == 0))
@@ -256,7 +256,7 @@ WORKER = multiprocessing.parent_process() is not None
 if not SERVER:
     if WORKER or os.environ["SLOW"] == "fork server":
         print("slow", flush=True)
-        time.sleep(100)
+        time.sleep(3600)
     raise ImportError("so that the worker has to import it")
 
 app = Quart(__name__)
@@ -305,12 +305,12 @@ class Waiting:
         url = f"{self._server.url}/tasks/events?name=hold"
         async with AiohttpWatcher.watching(url) as watcher:
             body = {"name": "hold", "args": [gate.path]}
-            asked = [asyncio.create_task(self.ask("POST", "", body, Prefer="wait=30"))]
+            asked = [asyncio.create_task(self.ask("POST", "", body, Prefer="wait=60"))]
             while (frame := await watcher.next()) is not None and frame["type"] != "progress":
                 pass
             assert frame is not None
         path, tag = f"/{frame['task_id']}", {"If-None-Match": f'"{frame["cursor"]}"'}
-        for query, headers in (("?wait=30", {}), ("/result?wait=30", {}), ("?wait=30", tag)):
+        for query, headers in (("?wait=60", {}), ("/result?wait=60", {}), ("?wait=60", tag)):
             asked.append(asyncio.create_task(self.ask("GET", path + query, **headers)))
             assert await said(self._server) == "waits"
         return asked

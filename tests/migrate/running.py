@@ -17,11 +17,10 @@ import aiohttp
 from multidict import CIMultiDictProxy
 
 from tests.e2e.serving import greeting
-from tests.waiting import poll
+from tests.waiting import HANG, poll
 
 ROOT = Path(__file__).parents[2]
 APPS = Path(__file__).parent / "apps"
-HANG = 60  # seconds after which a server that should start, or an answer, does not come
 
 
 @dataclass
@@ -79,6 +78,11 @@ def copied(name: str, to: Path) -> Path:
     target = to / name
     shutil.copytree(APPS / name, target, ignore=shutil.ignore_patterns("__pycache__"))
     return target
+
+
+# All plugins that are installed take pytest 0.6 s to import.
+PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "pytest_asyncio.plugin")
+ALONE = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 
 
 async def run(*command: str, cwd: Path, **environment: str) -> tuple[int, str]:

@@ -10,7 +10,17 @@ import aiohttp
 import pytest
 
 from quart_tasks.migrate.run import migrate as in_memory
-from tests.migrate.running import Answer, Asker, Conversation, copied, migrate, run, serving
+from tests.migrate.running import (
+    ALONE,
+    PYTEST,
+    Answer,
+    Asker,
+    Conversation,
+    copied,
+    migrate,
+    run,
+    serving,
+)
 
 
 async def pools(server: Asker) -> list[Any]:
@@ -79,23 +89,30 @@ async def longtask(server: Asker) -> list[Any]:
     told.append((await server.post("/", data={"email": "ada", "submit": "Send"})).told)
     told.append((await server.post("/", data={"email": "ada", "submit": "Later"})).told)
     told.append((await server.get("/")).told)
-    for query in ("steps=40", "steps=40&fail=yes"):
-        started = await server.post(f"/longtask?{query}")
-        place = started.headers["Location"]
-        seen: list[Answer] = []
-
-        def ended(answer: Answer, seen: list[Answer] = seen) -> bool:
-            seen.append(answer)
-            return answer.body["state"] in ("SUCCESS", "FAILURE")
-
-        last = await server.until(place, ended)
-        told += [started.told, last.told]
-        if "fail" not in query:  # which is over before one can look
-            told += [set(a.body) for a in seen if a.body["state"] == "PROGRESS"][:1]
-            told.append(40 in {a.body["total"] for a in seen if a.body["state"] == "PROGRESS"})
+    for steps in (10, 100, 1000):  # until it is seen on its way: who is slow looks too late
+        first, *on_its_way, last = await watched(server, f"steps={steps}")
+        if on_its_way:
+            break
+    told += [first.told, last.told, set(on_its_way[0].body)]
+    assert {answer.body["total"] for answer in on_its_way} == {steps}
+    first, *_, last = await watched(server, "steps=10&fail=yes")
+    told += [first.told, last.told]
     told.append((await server.get("/status/nobody")).told)
     told.append((await server.until("/outbox", lambda answer: len(answer.body or "") == 2)).told)
     return told
+
+
+async def watched(server: Asker, query: str) -> list[Answer]:
+    """What is answered when a long task is started, on its way, and in the end."""
+    seen = [await server.post(f"/longtask?{query}")]
+
+    def ended(answer: Answer) -> bool:
+        if answer.body["state"] != "PENDING":
+            seen.append(answer)
+        return answer.body["state"] in ("SUCCESS", "FAILURE")
+
+    await server.until(seen[0].headers["Location"], ended)
+    return seen
 
 
 async def pages(server: Asker) -> list[Any]:
@@ -178,15 +195,19 @@ async def _talk(path: Path, app: str, is_flask: bool, conversation: Conversation
         return await conversation(server)
 
 
+OWN_TESTS = (*PYTEST, "-c", "/dev/null", "--rootdir", ".", "tests")
+
+
 async def test_an_app_that_mixes_all_six_passes_its_own_tests(tmp_path: Path) -> None:
     original, migrated = copied("mixed", tmp_path / "flask"), copied("mixed", tmp_path / "quart")
 
     async def migrate_and_test() -> tuple[int, str]:
         code, output = await migrate(migrated)
         assert code == 0, output
-        return await run(*PYTEST, "-o", "asyncio_mode=auto", cwd=migrated)
+        return await run(*OWN_TESTS, "-o", "asyncio_mode=auto", cwd=migrated, **ALONE)
 
-    for code, output in await asyncio.gather(run(*PYTEST, cwd=original), migrate_and_test()):
+    before = run(*OWN_TESTS, cwd=original, **ALONE)
+    for code, output in await asyncio.gather(before, migrate_and_test()):
         assert code == 0, output
 
 
@@ -198,17 +219,3 @@ def test_a_second_migration_changes_nothing(name: str, tmp_path: Path) -> None:
     again = in_memory(path)
     assert again.sources == {}
     assert again.is_complete
-
-
-PYTEST = (
-    "-m",
-    "pytest",
-    "-q",
-    "-p",
-    "no:cacheprovider",
-    "-c",
-    "/dev/null",
-    "--rootdir",
-    ".",
-    "tests",
-)

@@ -1,12 +1,15 @@
 """The rule in `rules/test_marks.py`: tests and fixtures of pytest."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 from quart_tasks.migrate.run import migrate
+from tests.waiting import HANG
 
 from .cases import check
+from .running import ALONE, PYTEST
 
 APP = """\
 from flask import Flask, request
@@ -53,8 +56,10 @@ def test_plain():
 
 
 def run_tests(folder: Path, *options: str) -> str:
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options, "."]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=100)
+    command = [sys.executable, *PYTEST, *options, "."]
+    done = subprocess.run(
+        command, cwd=folder, env=os.environ | ALONE, capture_output=True, text=True, timeout=HANG
+    )
     assert done.returncode == 0, done.stdout
     return done.stdout
 

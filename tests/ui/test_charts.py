@@ -10,6 +10,7 @@ from playwright.async_api import Page, expect
 
 from quart_tasks import TaskFailed
 
+from ..waiting import poll
 from .browser import Visits
 from .pages import rows
 from .site import echo, play_running, read
@@ -23,6 +24,7 @@ async def count(page: Page, state: str, number: int) -> None:
     await expect(link).to_contain_text(re.compile(rf"^{number}\D"))
 
 
+@pytest.mark.usefixtures("quick_figures")
 async def test_figures_that_follow_what_happens(visits: Visits, url: str, tmp_path: Path) -> None:
     page = await visits.open(url)
     main = page.get_by_role("main")
@@ -75,15 +77,22 @@ async def test_a_picture_of_time_that_moves_and_stands_still(visits: Visits, url
     await echo.submit()
     canvas = page.get_by_role("application", name="Timeline")
     await page.get_by_role("button", name="1 min").click()
-    first = await canvas.screenshot()
-    await page.wait_for_function("then => Date.now() > then + 1500", arg=await now(page))
-    second = await canvas.screenshot()
-    assert second != first
+    shots = [await canvas.screenshot()]
+
+    async def it_moves() -> bool:
+        shots.append(await canvas.screenshot())
+        return shots[-1] != shots[-2]
+
+    async def it_stands() -> bool:
+        return not await it_moves()
+
+    await poll(it_moves)
     await page.get_by_role("button", name="Pause").click()
     await page.get_by_role("heading", level=1).click()
-    first = await canvas.screenshot()
-    await page.wait_for_function("then => Date.now() > then + 1500", arg=await now(page))
-    assert await canvas.screenshot() == first
+    await poll(it_stands)  # after the last that was drawn before the pause
+    # In that time it would move by ten pixels and more.
+    await page.wait_for_function("then => Date.now() > then + 600", arg=await now(page))
+    assert await it_stands()
 
 
 async def now(page: Page) -> int:

@@ -16,8 +16,8 @@ from quart_tasks.client import TasksClient
 
 from ..e2e.serving import serving
 from ..proxy import proxy_to
-from ..waiting import Gate
-from .browser import ARGUMENTS, CHROMIUM, MISSING, Visits
+from ..waiting import Gate, poll
+from .browser import ARGUMENTS, CHROMIUM, MISSING, Visits, make_hasty
 from .pages import live, row_of, rows
 from .site import echo, play_running
 
@@ -83,7 +83,7 @@ async def test_the_log_of_a_task_goes_on_where_the_connection_broke(
 ) -> None:
     handle, script = await play_running()
     async with proxy_to(url) as proxy:
-        page = await visits.open(proxy.url, f"#/tasks/{handle.id}")
+        page = await visits.open(proxy.url, f"#/tasks/{handle.id}", hasty=True)
         for number in range(5):
             script.say("log", f"line-{number};")
             await expect(page.get_by_role("main")).to_contain_text(f"line-{number};")
@@ -131,14 +131,18 @@ async def window(profile: Path) -> AsyncIterator[BrowserContext]:
 
 async def streams(url: str, number: int) -> None:
     """Wait until the server has so many streams: it learns of each in its own time."""
-    async with asyncio.timeout(30), TasksClient(url) as client:
-        while (await client.stats())["streams"] != number:
-            pass
+    async with TasksClient(url) as client:
+
+        async def are_there() -> bool:
+            return bool((await client.stats())["streams"] == number)
+
+        await poll(are_there)
 
 
 async def test_out_of_sight_it_lets_its_streams_go(visits: Visits, url: str, profile: Path) -> None:
     async with window(profile) as context:
         await visits.watch(context, url.removeprefix("http://"))
+        await make_hasty(context)
         page = await context.new_page()
         await page.goto(f"{url}/tasks/ui#/tasks")
         first = await echo.submit()

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from ..waiting import HANG
 from .browser import Visits
 from .pages import live
 
@@ -45,7 +46,7 @@ async def test_misdeeds_are_noticed_and_come_to_nothing(visits: Visits, url: str
     assert visits.faults == []
     for said, deed in MISDEEDS.items():
         await page.evaluate(DO.replace("DEED", deed))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(HANG):
             while said not in "\n".join(visits.faults):
                 await page.evaluate("new Promise(requestAnimationFrame)")
     assert await page.evaluate("globalThis.pwned") is None

@@ -10,6 +10,7 @@ from playwright.async_api import Page, expect
 
 from quart_tasks import TaskFailed, TaskHandle
 
+from ..waiting import poll
 from .browser import Visits
 from .pages import live, row_of, rows
 from .site import at, echo, play_running, read, tasks
@@ -178,11 +179,17 @@ async def test_what_comes_does_not_move_what_is_read(visits: Visits, url: str) -
     await page.mouse.wheel(0, 1500)
     read_now = row_of(page, ids[-50])
     await expect(read_now).to_be_in_viewport()
-    before = await read_now.bounding_box()
+    boxes = [await read_now.bounding_box()]
+
+    async def has_scrolled() -> bool:
+        boxes.append(await read_now.bounding_box())
+        return boxes[-1] == boxes[-2]
+
+    await poll(has_scrolled, every=0.1)
     await echoes(30, "plum")
     news = page.get_by_role("button", name="30 new")
     await expect(news).to_be_visible()
-    assert await read_now.bounding_box() == before
+    assert await read_now.bounding_box() == boxes[-1]
     await news.click()
     await expect(rows(page).first).to_contain_text("plum-29")
 
