@@ -36,8 +36,9 @@ def new_task(id: str, submission: Submission) -> Task:
         owner=submission.owner, created_at=timestamp(), scheduled_for=scheduled_for,
     )  # fmt: skip
     task = Task(record, run, submission=submission.idempotency, replayable=submission.replayable)
-    if submission.json_args is not EMPTY_LIST or submission.json_kwargs is not EMPTY_OBJECT:
+    if submission.json_args is not EMPTY_LIST:
         task.keep("args", submission.json_args)
+    if submission.json_kwargs is not EMPTY_OBJECT:
         task.keep("kwargs", submission.json_kwargs)
     if submission.kept is not None:
         task.kept = submission.kept
