@@ -61,7 +61,8 @@ class Ours:
 
     @asynccontextmanager
     async def filled(self) -> AsyncIterator[None]:
-        app = create_app(TASKS_MAX_FINISHED=self._most, TASKS_RETENTION=86_400)
+        # Some more, as the oldest are dropped many at once.
+        app = create_app(TASKS_MAX_FINISHED=self._most + 128, TASKS_RETENTION=86_400)
         async with app.test_app():
             for start in range(0, self._most, TOGETHER):
                 count = min(TOGETHER, self._most - start)

@@ -35,7 +35,8 @@ MIGRATIONS: list[str] = [
     """,
 ]
 
-CHUNKS = (256, 16, 1)  # rows a statement; few sizes, so that they stay prepared
+# Rows a statement: few statements for any number, and few sizes, so that they stay prepared.
+CHUNKS = (256, 128, 64, 32, 16, 8, 4, 2, 1)
 
 Row = tuple[str, bytes, bytes]
 

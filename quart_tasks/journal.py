@@ -50,7 +50,8 @@ class Journal:
         self.database = Database(path)
         self.problem: str | None = None  # why it cannot be written
         self._loop = asyncio.get_running_loop()
-        self._entries: list[Entry] = []
+        self._asked: list[Entry] = []  # in this turn of the loop
+        self._entries: list[Entry] = []  # for the thread
         self._changed = threading.Condition()
         self._closing = self._given_up = False
         self._thread: threading.Thread | None = None
@@ -63,9 +64,17 @@ class Journal:
 
     def write(self, entry: Entry) -> None:
         """Have an entry committed; returns at once."""
+        self._asked.append(entry)
+        if len(self._asked) == 1:
+            # What else comes in this turn of the loop is in the same commit then. Woken for the
+            # first, the thread would commit that one alone, and let the others wait.
+            self._loop.call_soon(self._hand_over, context=Context())
+
+    def _hand_over(self) -> None:
         with self._changed:
-            self._entries.append(entry)
+            self._entries += self._asked
             self._changed.notify()
+        self._asked.clear()
 
     async def close(self, timeout: float) -> bool:
         """Commit what has been asked for, within `timeout` seconds, and let go of the file.
@@ -75,6 +84,7 @@ class Journal:
             self.database.close()
             return True
         ended = self._loop.create_future()
+        self._hand_over()
 
         def wait() -> None:
             thread.join(timeout)

@@ -81,7 +81,9 @@ class Ledger:
             "blob": outcome.mimetype is not None,
             "result_type": outcome.mimetype or "application/json", "head": outcome.head,
         }  # fmt: skip
-        result = task.outputs_json() if outcome.outputs else outcome.data or b""
+        result: bytes | None = task.outputs_json() if outcome.outputs else outcome.data or b""
+        if result == b"null" and outcome.mimetype is None:
+            result = None  # no row says as much
         self._commit(Change(task.record.id, None, self._row(task, changes), result), then)
 
     def _row(self, task: Task, changes: dict[str, Any]) -> bytes:

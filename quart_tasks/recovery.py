@@ -120,7 +120,9 @@ class Recovery:
                 found.append((id, *entries.read(*row)))
             except (msgspec.DecodeError, ValueError) as error:
                 logger.error("Task %s in the journal cannot be read, and is left: %s", id, error)
-        results = database.results([id for id, _, now in found if now.result_type is not None])
+        # Null is left out of the journal.
+        results: dict[str, bytes] = {id: b"null" for id, _, now in found if now.result_type}
+        results |= database.results(list(results))
         saved = [Saved(*each, results.get(each[0])) for each in found]
         return (rows[-1][0] if rows else None), saved
 
