@@ -75,9 +75,13 @@ def over_http(quick: bool) -> list[Result]:
         for server in servers.values():
             asyncio.run(fill(server.port, KEPT))
         ours = {name: Contestant(server, one_by_one) for name, server in servers.items()}
-        taken = contest(ours, PEERS, quick)
+        # Brokers and workers do not sleep when they have nothing to do: with four of them on the
+        # same core, the writer's thread waits for its turns. So the limit is asked before.
+        taken = contest(ours, (), quick)
         sync = sync_time(folder)
+        beside = contest({"journal": ours["journal"]}, PEERS, quick)
     memory, journal = taken.rate("memory"), taken.rate("journal")
+    then = beside.rate("journal")
     # What waits for the disk does not use all of its core; in memory there is nothing to wait for.
     judged = taken.at_work("memory")
     return [
@@ -93,10 +97,11 @@ def over_http(quick: bool) -> list[Result]:
             met=ratio(journal, memory) >= 0.8 if judged else None,
             notes=f"a task takes {taken.work('journal').median:.0f} µs of the processor, in memory "
             f"{taken.work('memory').median:.0f}; this disk writes and syncs 4 KiB in {sync:.0f} µs"
-            + ("" if judged else "; not judged: the core had other work"),
+            f"; the peers were asked afterwards, by turns with ours, which took {then.median:,.0f} "
+            f"tasks/s beside them" + ("" if judged else "; not judged: the core had other work"),
             ours_name="quart_tasks with a journal",
             baseline_name="limit: the same in memory",
-            peers=rows(taken, PEERS, memory, journal, judged=judged),
+            peers=rows(beside, PEERS, memory, then, judged=judged),
         )
     ]
 
