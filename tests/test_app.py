@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from quart import Quart, current_app
 
 from quart_tasks import (
@@ -237,6 +239,29 @@ async def test_app_can_start_and_stop_many_times(gate: Gate) -> None:
             assert samples.http is session
         assert session.closed
     assert len(epochs) == 2
+
+
+async def test_what_one_task_is_given_as_a_cookie_no_other_sends() -> None:
+    tasks = QuartTasks()
+    app = Quart(__name__)
+    tasks.init_app(app)
+
+    async def greet(request: web.Request) -> web.Response:
+        answer = web.Response(text=request.headers.get("Cookie", "none"))
+        answer.set_cookie("session", "of the first")
+        return answer
+
+    @tasks.task
+    async def cookies_sent(url: str) -> str:
+        async with tasks.http.get(url) as response:
+            return await response.text()
+
+    site = web.Application()
+    site.router.add_get("/", greet)
+    # A name, as cookies of an address are not kept anyway.
+    async with TestServer(site, host="localhost") as server, app.test_app():
+        url = str(server.make_url("/"))
+        assert [await (await cookies_sent.submit(url)) for _ in range(2)] == ["none", "none"]
 
 
 async def test_one_extension_serves_several_apps() -> None:
