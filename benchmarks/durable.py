@@ -76,8 +76,8 @@ def over_http(quick: bool) -> list[Result]:
             asyncio.run(fill(server.port, KEPT))
         ours = {name: Contestant(server, one_by_one) for name, server in servers.items()}
         alone, sync = contest(ours, (), quick), sync_time(folder)
-        # Brokers and workers do not sleep when they have nothing to do: with four of them on the
-        # same core, the writer's thread waits for its turns. So the limit is judged without them.
+        # The limit is judged without the peers: brokers and workers take some of the core even when
+        # nobody asks them.
         beside = contest(ours, PEERS, quick) if peers.wanted else None
     what = f"tasks accepted a second, on the disk when the answer comes, {CONNECTIONS} connections"
     results = [accepted(what, alone, sync, ())]

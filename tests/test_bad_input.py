@@ -652,7 +652,7 @@ def test_a_socket_where_there_is_none_is_refused_with_a_frame(
 
 
 # -- anything at all -----------------------------------------------------------------------
-# The same few examples in each run; many and new ones with `-m long`.
+# The same few examples in each run; many and, but for CI, new ones with `-m long`.
 
 FEW = pytest.param(60, id="few")
 MANY = pytest.param(3000, id="many", marks=[pytest.mark.long, pytest.mark.timeout(900)])
@@ -661,8 +661,8 @@ sizes = pytest.mark.parametrize("examples", [FEW, MANY])
 
 def search(examples: int) -> settings:
     return settings(
-        max_examples=examples, derandomize=examples < 1000, database=None, deadline=None,
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+        max_examples=examples, derandomize=examples < 1000 or "CI" in os.environ, database=None,
+        deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )  # fmt: skip
 
 

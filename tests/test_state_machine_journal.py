@@ -4,6 +4,7 @@ crashes, after each of which another runner begins with what is on the disk."""
 import asyncio
 import gc
 import logging
+import os
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
@@ -319,7 +320,7 @@ class JournalLives(Lives):
     def _submit(self, submissions: list[Submission]) -> None:
         model = self.model
         new = sum(self._known(each) is None for each in submissions)
-        if not model.draining:
+        if not model.draining and self.journal.problem is None:
             for each in submissions:
                 self._note(each)
         if model.draining:
@@ -529,10 +530,12 @@ def test_any_order_of_requests_commits_and_crashes(caplog: pytest.LogCaptureFixt
 @pytest.mark.timeout(3600)
 def test_any_order_a_thousand_times(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL, "quart_tasks")
-    # Some of them are shorter than 50 steps; a thousand are not.
+    # Some of them are shorter than 50 steps; a thousand are not. They are others at each run, but
+    # for CI, where what fails has to fail again.
     many = settings(
-        QUICK, max_examples=3000, stateful_step_count=50, derandomize=False, print_blob=True
-    )
+        QUICK, max_examples=3000, stateful_step_count=50, derandomize="CI" in os.environ,
+        print_blob=True,
+    )  # fmt: skip
     run_state_machine_as_test(JournalLives, settings=many)
 
 
