@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from time import perf_counter
 
 import msgspec
+from msgspec.structs import replace
 from quart import Quart
 
 from . import peers, tracked
@@ -92,20 +93,16 @@ def accepted(question: str, taken: Taken, sync: float, names: Sequence[str]) -> 
     # What waits for the disk does not use all of its core; in memory there is nothing to wait for.
     judged = taken.at_work("memory")
     limit = judged and not names
-    return Result(
-        name="durable",
-        question=question,
-        ours=journal,
-        baseline=memory,
-        ratio=ratio(journal, memory),
-        unit="tasks/s",
+    notes = (
+        f"a task takes {taken.work('journal').median:.0f} µs of the processor, in memory "
+        f"{taken.work('memory').median:.0f}; this disk writes and syncs 4 KiB in {sync:.0f} µs"
+        + ("" if judged else "; not judged: the core had other work")
+    )
+    return replace(
+        _result(question, journal, memory, "tasks/s", "limit: the same in memory", notes),
         aim="none" if names else "at least 0.8",
         met=ratio(journal, memory) >= 0.8 if limit else None,
-        notes=f"a task takes {taken.work('journal').median:.0f} µs of the processor, in memory "
-        f"{taken.work('memory').median:.0f}; this disk writes and syncs 4 KiB in {sync:.0f} µs"
-        + ("" if judged else "; not judged: the core had other work"),
         ours_name="quart_tasks with a journal",
-        baseline_name="limit: the same in memory",
         peers=rows(taken, names, memory, journal, judged=judged),
     )
 

@@ -53,11 +53,10 @@ class Inbox(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self.silence.set()
 
-    def send(self, attempt: Attempt, data: bytes) -> None:
-        """Hand over an attempt's job, if there is still somebody."""
+    def send(self, attempt: Attempt, job: int, data: bytes) -> None:
+        """Hand over an attempt as the job of that number, if there is still somebody."""
         assert self._transport is not None  # noqa: S101 - it was opened
-        self.attempt = attempt
-        self._job += 1
+        self.attempt, self._job = attempt, job
         self._transport.write(len(data).to_bytes(4, "big") + data)
 
     def data_received(self, data: bytes) -> None:

@@ -142,7 +142,7 @@ class Worker:
         """Begin an attempt. Raises what pickling the job does."""
         data = pickle.dumps(job)
         self.jobs += 1
-        self._inbox.send(attempt, data)
+        self._inbox.send(attempt, self.jobs, data)
 
     # -- its end ---------------------------------------------------------------------------
 
