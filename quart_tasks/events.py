@@ -78,7 +78,8 @@ class Event(msgspec.Struct, gc=False):
 
 
 class EventLog:
-    """Numbers events and keeps the newest for replay, at most `count` and `size` bytes.
+    """Numbers events and keeps the newest `count` for replay (1 % more until the oldest of them are
+    dropped), and of these at most `size` bytes.
 
     A cursor is `<epoch>-<sequence>`; the epoch is new with each log.
     """
@@ -124,13 +125,12 @@ class EventLog:
         event.size = size = (size if size < MAX_KEPT else MAX_KEPT) + EVENT_COST
         self._bytes += size
         self.newest = event.seq
-        if len(events) > self._count or self._bytes > self._size:
-            self._drop(self._count - self._spare)
+        if len(events) > self._count + self._spare or self._bytes > self._size:
+            self._drop()
 
-    def _drop(self, count: int) -> None:
-        """Drop the oldest but `count` and `size` bytes."""
+    def _drop(self) -> None:
         events = self._events
-        while len(events) > count or self._bytes > self._size:
+        while len(events) > self._count or self._bytes > self._size:
             oldest = events.popleft()
             self._bytes -= oldest.size
             self.dropped = oldest.seq

@@ -21,6 +21,7 @@ import msgspec
 from .database import Batch, Database
 
 RETRY_SECONDS = 0.5  # between two tries to write, while the disk is full, say
+GATHER_SECONDS = 0.002  # that the first of a commit waits for more, while more comes
 TOLD_AT_ONCE = 200  # callers called back in one turn of the loop
 SLICE = 2000  # tasks read at once
 
@@ -56,6 +57,7 @@ class Journal:
         self._closing = self._given_up = False
         self._thread: threading.Thread | None = None
         self._committed: deque[tuple[Entry, bool]] = deque()  # whose callers are to be told
+        self._telling = False  # `_tell_some` is called, or will be
 
     def start(self) -> None:
         """Begin to write. The database is open, and all that is wanted of it has been read."""
@@ -66,9 +68,16 @@ class Journal:
         """Have an entry committed; returns at once."""
         self._asked.append(entry)
         if len(self._asked) == 1:
-            # What else comes in this turn of the loop is in the same commit then. Woken for the
-            # first, the thread would commit that one alone, and let the others wait.
-            self._loop.call_soon(self._hand_over, context=Context())
+            until = self._loop.time() + GATHER_SECONDS
+            self._loop.call_soon(self._gather, 1, until, context=Context())
+
+    def _gather(self, seen: int, until: float) -> None:
+        """Hand over once a turn of the loop has asked for nothing more. Woken for the first, the
+        thread would commit that one alone and let the others wait."""
+        if len(self._asked) > seen and self._loop.time() < until:
+            self._loop.call_soon(self._gather, len(self._asked), until)
+        else:
+            self._hand_over()
 
     def _hand_over(self) -> None:
         with self._changed:
@@ -145,9 +154,9 @@ class Journal:
 
     def _report(self, told: list[tuple[Entry, bool]]) -> None:
         with self._changed:
-            idle = not self._committed
             self._committed += told
-        if idle and told:
+            wake, self._telling = not self._telling, True
+        if wake:
             with suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 self._loop.call_soon_threadsafe(self._tell_some, context=Context())
 
@@ -155,20 +164,17 @@ class Journal:
 
     def _tell_some(self) -> None:
         """Call back, in slices, those whose entries are committed."""
-        for _ in range(TOLD_AT_ONCE):
-            if not self._committed:  # `close` has told them
-                return
-            entry, committed = self._committed[0]
+        for _ in range(min(TOLD_AT_ONCE, len(self._committed))):  # `close` may have told them
+            entry, committed = self._committed.popleft()
             try:
                 if entry.done is not None:
                     entry.done(committed)
             except Exception:  # the others must be told all the same
                 logger.exception("What the journal has could not be carried out.")
-            with self._changed:  # not before: while there is one, it is this turn's to go on
-                self._committed.popleft()
-                if not self._committed:
-                    return
-        self._loop.call_soon(self._tell_some)
+        with self._changed:
+            self._telling = bool(self._committed)
+        if self._telling:
+            self._loop.call_soon(self._tell_some)
 
     def _tell(self) -> None:
         while self._committed:

@@ -43,14 +43,15 @@ class Ledger:
         for task in tasks:
             run, record = task.run, task.record
             if run is not None and run.durable:
-                run.row = Current(
-                    record.state, 0, scheduled_for=record.scheduled_for,
-                    submission=task.submission,
-                )  # fmt: skip
                 if run.has_slot:
-                    run.row = replace(
-                        run.row, state="running", attempt=1, started_at=record.created_at
+                    run.row = Current(
+                        "running", 1, started_at=record.created_at, submission=task.submission
                     )
+                else:
+                    run.row = Current(
+                        record.state, 0, scheduled_for=record.scheduled_for,
+                        submission=task.submission,
+                    )  # fmt: skip
                 row = entries.encode(run.row)
                 changes.append(Change(record.id, entries.accepted(task), row))
         self.journal.write(Entry(changes, done, must=False))
