@@ -20,7 +20,18 @@ from quart_tasks.journal import Entry, _merge
 from quart_tasks.record import Record
 from quart_tasks.retry import RetryPolicy
 
-from .machine import ENDED, FakeExecutor, FakeTimer, FakeTimers, Job, Model, Recorder, Turn, _sorted
+from .machine import (
+    DELAY,
+    ENDED,
+    FakeExecutor,
+    FakeTimer,
+    FakeTimers,
+    Job,
+    Model,
+    Recorder,
+    Turn,
+    _sorted,
+)
 
 INTERRUPTIONS = 3  # attempts beyond the retries that crashes may cost
 Key = tuple[bool, tuple[tuple[Any, ...], ...]]
@@ -96,10 +107,10 @@ class FakeJournal:
 
 
 class JournalTimers(FakeTimers):
-    """After a restart a timer has a little less to go: by its tens it is still known."""
+    """After a restart a timer has a little less to go: rounded up it is known all the same."""
 
     def call_later(self, delay: float, callback: Callable[..., Any], *args: Any) -> FakeTimer:
-        return super().call_later(math.ceil(delay / 10) * 10.0, callback, *args)
+        return super().call_later(math.ceil(delay / DELAY) * DELAY, callback, *args)
 
 
 class JournalExecutor(FakeExecutor):

@@ -14,7 +14,8 @@ from quart_tasks.executors.base import Attempt
 from quart_tasks.retry import RetryPolicy
 from quart_tasks.subscriptions import Subscriptions
 
-DELAY, EXPIRES, TIMEOUT, PAUSE = 10.0, 20.0, 30.0, 40.0  # seconds; they tell the timers apart
+# Seconds, which tell the timers apart: none ever runs, and so many that a test may take its time.
+DELAY, EXPIRES, TIMEOUT, PAUSE = 1e4, 2e4, 3e4, 4e4
 ENDED = ("succeeded", "failed", "cancelled")
 STOPS: dict[ExecutorName, Literal["cancel", "ask", "kill"]] = {
     "async": "cancel", "thread": "ask", "process": "kill",

@@ -16,6 +16,7 @@ from quart.testing import QuartClient as Client
 from quart_tasks import QuartTasks, Record
 from quart_tasks.web.blueprint import ROUTES, WEBSOCKET, Route
 
+from .waiting import until_state
 from .web import JSON, PROBLEM, Socket, check_problem, client_of, first_piece
 
 TOKEN = "a-token-of-many-letters"
@@ -73,9 +74,7 @@ class World:
     async def prepare(self) -> None:
         running, ended = await self.tasks.submit("hold"), await self.tasks.submit("echo", 5)
         self.running, self.ended = running.id, ended.id
-        async for event in running.events():
-            if event.type == "state" and event.data["state"] == "running":
-                break
+        await until_state(running, "running")
         await ended
 
     @property
@@ -572,6 +571,7 @@ async def test_bulk_requests_touch_only_the_owners(house: Household) -> None:
             assert await house.post(f"/tasks/{action}", BOB, filter) == {"count": 0}
     everyones = {"ids": [house.running, mine]}
     assert await house.post("/tasks/cancel", BOB, everyones) == {"count": 1}
+    await house.get(f"/tasks/{mine}?wait=60", BOB)  # or root's request would find it unfinished
     assert [each for each in house.state() if each[0] != mine] == before
     assert await house.post("/tasks/cancel", ROOT, {"name": "hold"}) == {"count": 1}
 

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from quart import Response, abort, request
 
-from quart_tasks import progress
+from quart_tasks import progress, service
 
 from .background import Site, whole_body
-from .waiting import Gate, pass_gate, pass_gate_on_loop, until_progress
+from .waiting import HANG, Gate, pass_gate, pass_gate_on_loop, until_progress
 from .web import problem
 
 
@@ -157,8 +157,11 @@ async def test_view_that_was_cut_off_is_run_again(kind: str, tmp_path: Path, gat
         assert child.record.parent_id == record["id"]
 
 
-async def test_what_waited_begins_after_the_hooks_of_the_start(tmp_path: Path) -> None:
+async def test_what_waited_begins_after_the_hooks_of_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Which open what views need: a pool of connections, say."""
+    monkeypatch.setattr(service, "READ_SECONDS", HANG)  # the journal is read before the hooks
     order: list[str] = []
 
     def make(slots: int) -> Site:
@@ -280,7 +283,7 @@ async def test_journal_cannot_be_written(tmp_path: Path, caplog: pytest.LogCaptu
         return await request.get_data()
 
     async with site:
-        other = sqlite3.connect(journal, isolation_level=None)
+        other = sqlite3.connect(journal, timeout=HANG, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         refused = await site.client.post("/kept")
         await problem(refused, 503, "journal-unavailable")

@@ -10,9 +10,8 @@ import pytest
 from quart import Response, abort, request
 
 from .background import Site, multipart, which
+from .waiting import HANG
 from .web import problem
-
-HANG = 30  # seconds after which what should have happened does not
 
 
 async def pieces_of_a_stream() -> AsyncIterator[str]:

@@ -4,7 +4,7 @@ import json
 
 import click
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from quart_tasks.cli import cli
@@ -62,6 +62,7 @@ def test_sizes() -> None:
     assert words == ["0 bytes", "1 byte", "999 bytes", "1.0 kB", "48.1 kB", "1.0 MB", "16.8 MB"]
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.text())
 def test_nothing_that_a_terminal_obeys_is_left(text: str) -> None:
     controls = {*map(chr, range(32)), *map(chr, range(127, 160)), "\u202e"}

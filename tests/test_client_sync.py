@@ -5,7 +5,7 @@ import gc
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from inspect import getmembers, signature
 from pathlib import Path
 from typing import Any
@@ -36,12 +36,10 @@ from .proxy import Proxy
 
 
 @pytest.fixture
-def calls(url: str) -> Iterator[blocking.TasksClient]:
+async def calls(url: str) -> AsyncIterator[blocking.TasksClient]:
     client = blocking.TasksClient(url)
     yield client
-    closing = threading.Thread(target=client.close)
-    closing.start()
-    closing.join()
+    await asyncio.to_thread(client.close)  # while the server, in this loop, can answer the close
 
 
 async def test_blocking_calls(calls: blocking.TasksClient) -> None:
@@ -213,10 +211,12 @@ async def test_handles_keep_their_client(url: str) -> None:
 
 
 async def test_a_client_that_is_thrown_away_ends_its_thread(url: str) -> None:
+    others = set(threading.enumerate())
     client: blocking.TasksClient | None = blocking.TasksClient(url)
     assert client is not None
     assert await asyncio.to_thread(client.stats)
-    thread = next(each for each in threading.enumerate() if each.name == "quart-tasks-client")
+    new = set(threading.enumerate()) - others
+    [thread] = [each for each in new if each.name == "quart-tasks-client"]
     client = None
     gc.collect()
     thread.join(HANG)

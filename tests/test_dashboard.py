@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any
@@ -102,6 +103,7 @@ def total(samples: list[dict[str, Any]], name: str) -> int:
 
 async def test_samples_count_what_happened(site: Site) -> None:
     samples: list[dict[str, Any]] = []
+    began = time.monotonic()
     async with aclosing(frames(site)) as stream:  # type: ignore[type-var]
         first = await anext(stream)
         assert (first["type"], first["task_id"]) == ("stats", None)
@@ -115,7 +117,7 @@ async def test_samples_count_what_happened(site: Site) -> None:
         await later.cancel()
         async for frame in stream:
             samples += frame["data"]["samples"]
-            if total(samples, "submitted") >= 6 and samples[-1]["running"]:
+            if total(samples, "cancelled") and samples[-1]["running"]:  # the last of it all
                 break
         assert frame["data"]["stats"]["states"] == tasks.stats()["states"]
         assert frame["data"]["health"] is None
@@ -126,7 +128,7 @@ async def test_samples_count_what_happened(site: Site) -> None:
     with_ends = [sample for sample in samples if sample["succeeded"]]
     for name in ("wait", "run"):
         p50, p95, p99 = with_ends[0][name]
-        assert 0 <= p50 <= p95 <= p99 < 60
+        assert 0 <= p50 <= p95 <= p99 <= time.monotonic() - began
     going.say("end")
     await running
 

@@ -12,9 +12,12 @@ from typing import Any
 import pytest
 from aiohttp import web
 from PIL import Image
-from quart.typing import TestClientProtocol as Client
+from quart.testing import QuartClient as Client
 
 from quart_tasks import Blob, demo
+
+from .waiting import HANG
+from .web import Record, client_of, ended, submit
 
 BODY = bytes(range(256)) * 1000  # four reads of 64 KiB
 LINKS_IN_FLIGHT = 20
@@ -22,8 +25,8 @@ LINKS_IN_FLIGHT = 20
 
 @pytest.fixture
 async def client() -> AsyncIterator[Client]:
-    async with demo.app.test_app() as test_app:
-        yield test_app.test_client()
+    async with demo.app.test_app():
+        yield client_of(demo.app)
 
 
 class Site:
@@ -203,14 +206,14 @@ class TestChecksum:
 
 @pytest.mark.usefixtures("client")
 class TestCheckLinks:
-    async def check(self, url: str, *timeout: float) -> demo.Link:
-        [link] = await demo.check_links([url], *timeout)
+    async def check(self, url: str, timeout: float = HANG) -> demo.Link:
+        [link] = await demo.check_links([url], timeout)
         assert link["url"] == url
         assert link["seconds"] >= 0
         return link
 
-    async def fails(self, url: str, *timeout: float) -> str:
-        link = await self.check(url, *timeout)
+    async def fails(self, url: str, timeout: float = HANG) -> str:
+        link = await self.check(url, timeout)
         assert link["status"] is None
         assert link["error"] is not None
         return link["error"]
@@ -263,7 +266,7 @@ class TestCheckLinks:
         site = Site()
         async with site.serve() as url:
             links = [f"{url}/together?n={n}" for n in range(2 * LINKS_IN_FLIGHT)]
-            answers = await demo.check_links(links)
+            answers = await demo.check_links(links, HANG)
         assert [answer["url"] for answer in answers] == links
         assert [answer["bytes"] for answer in answers] == [1] * 10 + [2] * 30
         assert site.peak == LINKS_IN_FLIGHT
@@ -284,14 +287,9 @@ class TestCountdownAndFail:
             demo.fail()
 
 
-async def run(client: Client, name: str, **kwargs: Any) -> dict[str, Any]:
+async def run(client: Client, name: str, **kwargs: Any) -> Record:
     """Submit a task over HTTP and wait; its record."""
-    response = await client.post(
-        "/tasks", json={"name": name, "kwargs": kwargs}, headers={"Prefer": "wait=60"}
-    )
-    record: dict[str, Any] = await response.get_json()
-    assert response.status_code == 200, record
-    return record
+    return await ended(client, (await submit(client, name, kwargs=kwargs))["id"])
 
 
 class TestThroughTheApp:
@@ -330,7 +328,7 @@ class TestThroughTheApp:
 
     async def test_check_links(self, client: Client, url: str, refused: str) -> None:
         urls = [f"{url}/body", refused, f"{url}/nothing", "not a URL"]
-        record = await run(client, "check_links", urls=urls)
+        record = await run(client, "check_links", urls=urls, timeout=HANG)
         assert [link["url"] for link in record["result"]] == urls
         assert [link["status"] for link in record["result"]] == [200, None, 404, None]
         assert set(record["result"][0]) == {"url", "status", "bytes", "seconds", "error"}

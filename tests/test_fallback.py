@@ -18,6 +18,8 @@ from werkzeug.exceptions import HTTPException
 
 from quart_tasks import FlaskFallback, QuartTasks, QuartTasksError, wsgi
 
+from .waiting import HANG
+
 SECRET = "the same in both"
 
 
@@ -575,7 +577,7 @@ async def test_an_upload_that_breaks_off_is_not_taken_for_whole(
         await request.send(b"half a bod")
         await begun.wait()
         await request.disconnect()
-        assert await asyncio.wait_for(outcome, 30) == 400
+        assert await asyncio.wait_for(outcome, HANG) == 400
 
 
 async def test_a_client_that_sends_no_more_of_its_body_gets_408(
@@ -600,7 +602,7 @@ async def test_a_client_that_goes_while_it_waits_for_a_thread_is_not_served(
     def named(name: str) -> str:
         served_names.append(name)
         loop.call_soon_threadsafe(begun.set)
-        assert go_on.wait(30)
+        assert go_on.wait(HANG)
         return name
 
     client = app.test_client()
@@ -633,7 +635,7 @@ async def test_a_part_arrives_before_the_next_is_made(app: Quart, flask_app: Fla
     def stream() -> flask.Response:
         def parts() -> Iterator[str]:
             yield "first"
-            assert go_on.wait(30)
+            assert go_on.wait(HANG)
             yield "second"
 
         return flask.Response(flask.stream_with_context(parts()))
@@ -668,17 +670,23 @@ async def test_a_client_that_goes_closes_the_generator(app: Quart, flask_app: Fl
         await request.send_complete()
         await request.receive()
         await request.disconnect()
-        await asyncio.wait_for(endless.closed.wait(), 30)
+        await asyncio.wait_for(endless.closed.wait(), HANG)
 
 
-async def test_a_request_that_is_cancelled_ends_its_generator(app: Quart, flask_app: Flask) -> None:
-    endless = Endless(flask_app)
-    request = asyncio.create_task(served(app, "/endless")())
-    await endless.begun.wait()
-    request.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await request
-    await asyncio.wait_for(endless.closed.wait(), 30)
+async def test_a_request_that_is_cancelled_ends_its_generator_and_frees_its_thread(
+    flask_app: Flask,
+) -> None:
+    app = make_quart_app()
+    FlaskFallback(app, flask_app, threads=1)
+    async with app.test_app():
+        endless = Endless(flask_app)
+        request = asyncio.create_task(served(app, "/endless")())
+        await endless.begun.wait()
+        request.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await request
+        await asyncio.wait_for(endless.closed.wait(), HANG)
+        assert (await app.test_client().get("/old")).status_code == 200
 
 
 async def test_what_a_generator_raises_before_its_first_part_is_no_200(
@@ -712,7 +720,7 @@ async def test_a_server_that_takes_no_answer_frees_the_thread(app: Quart, flask_
     }  # fmt: skip
     with pytest.raises(TypeError, match="a bad header"):
         await app.asgi_app(scope, receive, send)
-    await asyncio.wait_for(endless.closed.wait(), 30)
+    await asyncio.wait_for(endless.closed.wait(), HANG)
 
 
 # -- what they know of each other ----------------------------------------------------------
@@ -748,7 +756,7 @@ async def test_a_flask_view_submits_a_task_and_waits(app: Quart, flask_app: Flas
 
     @flask_app.route("/double/<int:number>")
     def double(number: int) -> str:
-        return str(tasks.submit_sync("double", number).wait(30))
+        return str(tasks.submit_sync("double", number).wait(HANG))
 
     response = await app.test_client().get("/double/21")
     assert await response.get_data(as_text=True) == "42"
@@ -789,7 +797,7 @@ async def test_views_run_at_once_up_to_the_number_of_threads(flask_app: Flask) -
         with lock:
             running[0] += 1
             running[1] = max(running)
-        together.wait(30)
+        together.wait(HANG)
         with lock:
             running[0] -= 1
         return "met"
@@ -818,7 +826,7 @@ async def test_threads_end_with_the_app(flask_app: Flask) -> None:
     async with app.test_app() as started:
         await started.test_client().get("/thread")
         assert threads[0].daemon
-    await asyncio.to_thread(threads[0].join, 30)
+    await asyncio.to_thread(threads[0].join, HANG)
     assert not threads[0].is_alive()
 
 

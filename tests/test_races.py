@@ -12,6 +12,9 @@ import pytest
 from quart import Quart
 
 from quart_tasks import QuartTasks, RetryPolicy, TaskCancelled, TaskExpired, TaskFailed
+from quart_tasks.executors import worker as workers
+
+from .waiting import HANG, until_state
 
 in_processes = QuartTasks()
 
@@ -33,7 +36,7 @@ async def starts_a_worker() -> str:
 
 def make_process_app() -> Quart:
     app = Quart(__name__)
-    app.config.update(TASKS_DRAIN_TIMEOUT=0, TASKS_PROCESSES=1)
+    app.config.update(TASKS_DRAIN_TIMEOUT=0, TASKS_PROCESSES=1, TASKS_PROCESS_NICE=0)
     in_processes.init_app(app)
     return app
 
@@ -66,7 +69,8 @@ async def test_thread_that_fails_while_others_flood_the_loop_does_not_stop_it() 
                 await (await broken.submit())
         stop.set()
         for handle in floods:
-            await asyncio.wait([asyncio.ensure_future(handle.result())])
+            with contextlib.suppress(TaskFailed):  # of too many outputs, if all took long
+                await handle
 
 
 async def test_next_of_a_limited_definition_runs_when_the_one_before_it_was_cancelled() -> None:
@@ -104,16 +108,16 @@ async def test_cancel_of_a_task_that_has_just_ended_leaves_the_next_on_its_worke
         for _ in range(10):
             first = await process_id.submit()
             second = await process_id.submit()
-            async for event in first.events():
-                if event.type == "state" and event.data["state"] == "running":
-                    break
+            await until_state(first, "running")
             await first.cancel()  # the worker may be done with it, and be killed all the same
             with contextlib.suppress(TaskCancelled):
                 await first
             assert await second > 0
 
 
-async def test_idle_worker_that_was_killed_costs_no_task() -> None:
+async def test_idle_worker_that_was_killed_costs_no_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    # On a busy machine its pool may see its end a second after its socket did.
+    monkeypatch.setattr(workers, "LAST_WORDS_SECONDS", HANG)
     async with make_process_app().test_app():
         pid = await (await process_id.submit())
         os.kill(pid, signal.SIGKILL)
@@ -151,14 +155,11 @@ async def test_child_cancelled_with_its_parent_can_be_retried() -> None:
 
     async with app.test_app():
         handle = await parent.submit()
-        async for event in handle.events():
-            if event.type == "state" and event.data["state"] == "running":
-                break
         await begun.wait()
         await handle.cancel()
         with pytest.raises(TaskCancelled):
             await handle
-        await tasks.join(10)
+        await tasks.join()
         again = await tasks.get(tasks.list(name="child")[0].id).retry()
         gate.set()
         assert await again == "done"

@@ -14,6 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from quart_tasks import connections
+
+from .waiting import HANG
 from .watching import (
     Frame,
     Script,
@@ -389,6 +392,12 @@ async def keep_up(actions: list[tuple[str, int]], window: int) -> None:
 # Readers that do not read
 
 
+@pytest.fixture
+def patient_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who does not read stays connected, however long a test takes."""
+    monkeypatch.setattr(connections, "USER_TIMEOUT_SECONDS", 10 * HANG)
+
+
 @contextmanager
 def memory_held() -> Iterator[list[int]]:
     """The bytes that are held at the end and were not at the start."""
@@ -402,6 +411,7 @@ def memory_held() -> Iterator[list[int]]:
         tracemalloc.stop()
 
 
+@pytest.mark.usefixtures("patient_server")
 async def test_readers_that_do_not_read_delay_nobody() -> None:
     async with serving(TASKS_EVENT_BUFFER=50, TASKS_MAX_FINISHED=1) as site, AsyncExitStack() as s:
         for number in range(6):
@@ -417,6 +427,7 @@ async def test_readers_that_do_not_read_delay_nobody() -> None:
         assert tasks.stats()["streams"] == 7
 
 
+@pytest.mark.usefixtures("patient_server")
 @pytest.mark.parametrize("upgrade", [True, False])
 async def test_readers_that_stop_one_after_the_other_cost_little(upgrade: bool) -> None:
     """100 MB go by, of which the buffer holds 10, and ten readers stop in the midst of it."""
@@ -435,6 +446,7 @@ async def test_readers_that_stop_one_after_the_other_cost_little(upgrade: bool) 
     assert held[0] < 40 * MIB
 
 
+@pytest.mark.usefixtures("patient_server")
 async def test_a_reader_that_reads_again_gets_a_snapshot_and_goes_on() -> None:
     async with serving(TASKS_EVENT_BUFFER=20) as site:
         with site.silent("/events", upgrade=False) as client:
@@ -448,6 +460,7 @@ async def test_a_reader_that_reads_again_gets_a_snapshot_and_goes_on() -> None:
             known: set[str] = set()
             while last.id not in known:
                 line = await reader.readline()
+                assert line
                 if line.startswith(b"data: "):
                     frames.append(json.loads(line[6:]))
                     known |= {frames[-1]["task_id"]}

@@ -35,7 +35,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "no text": {"data": b"\xff", "headers": {"Content-Type": "application/json"}},
     "too deep": {"data": b"[" * 5000, "headers": {"Content-Type": "application/json"}},
     "another type": {"data": b"{}", "headers": {"Content-Type": "text/plain"}},
-    "waits": {"json": {"name": "echo"}, "headers": {"Prefer": "wait=30"}},
+    "waits": {"json": {"name": "echo"}, "headers": {"Prefer": "wait=60"}},
     "of a page of ours": {"json": {"name": "echo"}, "headers": {"Origin": "http://localhost"}},
     "of another page": {"json": {"name": "echo"}, "headers": {"Origin": "http://evil.example"}},
 }
@@ -179,7 +179,7 @@ def middleware_before_us(app: Quart, ran: list[str]) -> None:
             ran.append("yes")
         await inner(scope, receive, send)
 
-    app.asgi_app = middleware  # type: ignore[method-assign, assignment]
+    app.asgi_app = middleware  # type: ignore[method-assign]
 
 
 def sessions_of_its_own(app: Quart, ran: list[str]) -> None:
@@ -209,7 +209,7 @@ def a_route_of_its_own(app: Quart, ran: list[str]) -> None:
 
 def a_guard_around_the_view(app: Quart, ran: list[str]) -> None:
     declare(QuartTasks(app))
-    view = app.view_functions["quart_tasks.rest_create"]
+    view: Any = app.view_functions["quart_tasks.rest_create"]
 
     async def guarded() -> Any:
         ran.append("yes")

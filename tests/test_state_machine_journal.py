@@ -48,8 +48,8 @@ from .journal_machine import (
 )
 from .machine import ENDED, STOPS, FakeExecutor, FakeWaiter, Turn
 from .test_state_machine import KINDS as OTHERS
-from .test_state_machine import QUICK as WITHOUT_JOURNAL
 from .test_state_machine import (
+    QUICK,
     Lives,
     _choose,
     beginnings,
@@ -515,9 +515,6 @@ class JournalLives(Lives):
 
 def _idempotency(submission: Submission) -> str | None:
     return None if submission.idempotency is None else submission.idempotency[0][1]
-
-
-QUICK = settings(WITHOUT_JOURNAL, derandomize=True, database=None)
 
 
 @pytest.mark.timeout(600)  # one that fails takes long, to find a short sequence that does

@@ -9,10 +9,13 @@ import signal
 
 from quart import Quart
 
-from quart_tasks import QuartTasks, progress
+from quart_tasks import QuartTasks, database, progress
 
 from ..footprints import append
 from ..waiting import pass_gate_on_loop
+
+if "LOCK_SECONDS" in os.environ:  # to wait for another server
+    database.LOCK_SECONDS = float(os.environ["LOCK_SECONDS"])
 
 app = Quart(__name__)
 tasks = QuartTasks(app)

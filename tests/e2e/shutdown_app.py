@@ -12,6 +12,7 @@ from typing import Any
 from quart import Quart, request
 
 from quart_tasks import QuartTasks, RetryPolicy, progress
+from quart_tasks.server import serve
 
 from ..waiting import pass_gate_on_loop
 
@@ -104,6 +105,8 @@ def create_app(**config: Any) -> Quart:
     app = Quart(__name__)
     app.config.update({"TASKS_PROCESSES": 2, **config})
     tasks.init_app(app)
+    if (grace := os.environ.get("GRACE")) and serve.__kwdefaults__ is not None:
+        serve.__kwdefaults__["grace"] = float(grace)
 
     @app.before_serving
     async def start() -> None:

@@ -18,6 +18,7 @@ from ..waiting import Gate
 from .serving import HANG, Server, serving
 
 APP = "tests.e2e.client_app:app"
+PATIENCE = 5 * HANG  # seconds, however long the server takes to end and to start
 
 
 class Place:
@@ -86,7 +87,7 @@ def check_outputs(events: list[TaskEvent], number: int) -> None:
 async def test_waits_streams_and_maps_survive_a_restart(
     place: Place, gate: Gate, number: int
 ) -> None:
-    async with TasksClient(place.url) as client:
+    async with TasksClient(place.url, patience=PATIENCE) as client:
         handles = [await client.submit("gated", gate.path) for _ in range(5)]
         waiting = [asyncio.create_task(handle.result()) for handle in handles]
         counting = await client.submit("counts", 20, gate.path)
@@ -125,7 +126,7 @@ async def test_waits_streams_and_maps_survive_a_restart(
 
 
 async def test_blocking_waits_and_streams_survive_a_restart(place: Place, gate: Gate) -> None:
-    client = blocking.TasksClient(place.url)
+    client = blocking.TasksClient(place.url, patience=PATIENCE)
 
     def stream(handle: blocking.TaskHandle) -> list[TaskEvent]:
         events = []
@@ -138,7 +139,7 @@ async def test_blocking_waits_and_streams_survive_a_restart(place: Place, gate: 
     loop, half = asyncio.get_running_loop(), asyncio.Event()
     handle = await asyncio.to_thread(client.submit, "gated", gate.path)
     counting = await asyncio.to_thread(client.submit, "counts", 20, gate.path)
-    waiting = asyncio.create_task(asyncio.to_thread(handle.result, HANG))
+    waiting = asyncio.create_task(asyncio.to_thread(handle.result, PATIENCE))
     watching = asyncio.create_task(asyncio.to_thread(stream, counting))
     async with asyncio.timeout(HANG):
         await half.wait()
@@ -151,16 +152,15 @@ async def test_blocking_waits_and_streams_survive_a_restart(place: Place, gate: 
 
 
 async def test_a_submission_waits_for_the_server(place: Place) -> None:
-    async with TasksClient(place.url) as client:
+    async with TasksClient(place.url, patience=PATIENCE) as client:
         await client.stats()
         await place.end(signal.SIGKILL)
         submitting = asyncio.create_task(client.submit("echo", 1))
         mapping = asyncio.create_task(anext(client.map("echo", [2])))
-        restarting = asyncio.create_task(place.start())
+        await place.start()
         async with asyncio.timeout(HANG):
             assert await (await submitting) == 1
             assert await mapping == 2
-        await restarting
         assert (await client.stats())["names"]["echo"]["succeeded"] == 2
 
 
@@ -182,7 +182,7 @@ async def test_a_server_that_does_not_come_back(place: Place, gate: Gate) -> Non
 
 
 async def test_a_server_without_a_journal_has_forgotten(gate: Gate) -> None:
-    async with place_of("") as place, TasksClient(place.url) as client:
+    async with place_of("") as place, TasksClient(place.url, patience=PATIENCE) as client:
         handle = await client.submit("gated", gate.path)
         waiting = asyncio.create_task(handle.result())
         mapping = asyncio.create_task(anext(client.map("gated", [gate.path])))

@@ -40,7 +40,7 @@ async def hypercorn() -> AsyncIterator[str]:
     finally:
         with suppress(ProcessLookupError):
             process.kill()
-        await process.wait()
+        await process.communicate()
 
 
 async def said(process: asyncio.subprocess.Process) -> str:

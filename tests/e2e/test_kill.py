@@ -22,7 +22,8 @@ APP = "tests.e2e.kill_app:app"
 BUSY = ["spins", "holds_the_gil", "spawns"]
 
 MANY = pytest.param(20, marks=[pytest.mark.long, pytest.mark.timeout(600)])
-twenty_times = pytest.mark.parametrize("times", [2, MANY])
+once = pytest.mark.parametrize("times", [1, MANY])
+twice = pytest.mark.parametrize("times", [2, MANY])
 
 
 @pytest.fixture
@@ -95,7 +96,7 @@ async def kill(server: Server) -> None:
     await server.process.wait()
 
 
-@twenty_times
+@once
 async def test_nothing_is_left_of_a_killed_server(times: int, http: aiohttp.ClientSession) -> None:
     for _ in range(times):
         family = Family()
@@ -108,7 +109,7 @@ async def test_nothing_is_left_of_a_killed_server(times: int, http: aiohttp.Clie
             await family.gone()
 
 
-@twenty_times
+@twice
 async def test_nothing_is_left_of_a_server_killed_while_workers_start(
     times: int, http: aiohttp.ClientSession
 ) -> None:

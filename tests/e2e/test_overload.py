@@ -110,10 +110,10 @@ async def test_subscribers_that_never_read_are_dropped(http: aiohttp.ClientSessi
     async with serving(APP) as server, AsyncExitStack() as stack:
         await streams(http, server)
         before = files(server)
-        task = await submit(http, server, "firehose")
         dead(server, stack)
         await until_streams(http, server, DEAD)
         assert files(server) >= before + DEAD
+        task = await submit(http, server, "firehose")  # now: none is dropped before all are there
         while await streams(http, server) or files(server) > before:
             async with http.get(f"{server.url}/tasks/{task['id']}?wait=1") as response:
                 assert (await response.json())["state"] == "running"

@@ -189,7 +189,7 @@ def patched(setting: str) -> str:
     """Code that serves with a setting of the package that has no key."""
     return (
         "import sys\n"
-        "from quart_tasks import cli, connections\n"
+        "from quart_tasks import cli, connections, server\n"
         "from quart_tasks.cli import serving\n"
         f"{setting}\n"
         "cli.cli(['serve', *sys.argv[1:]])"
@@ -352,7 +352,8 @@ def test_the_journal_is_named_to_the_app(start: Start) -> None:
 
 
 def test_permessage_deflate_is_declined(start: Start) -> None:
-    with connect(f"{start().url.replace('http', 'ws')}/quiet", compression="deflate") as client:
+    url = f"{start().url.replace('http', 'ws')}/quiet"
+    with connect(url, compression="deflate", open_timeout=LIMIT) as client:
         assert client.protocol.extensions == []
 
 
@@ -413,7 +414,9 @@ def test_a_signal_ends_the_server_in_order(start: Start, number: int) -> None:
 
 
 def test_no_open_connection_holds_up_the_end(start: Start) -> None:
-    server = start()
+    # A slow server needs more than a second to cut them all.
+    cutting = f"server._Config.graceful_timeout = property(lambda self: {LIMIT}, lambda *_: None)"
+    server = start(python=["-c", patched(cutting)])
     with ExitStack() as stack:
         for _ in range(20):
             stack.enter_context(server.socket("/flood"))
@@ -442,7 +445,8 @@ def test_a_handler_that_receives_nothing_does_not_hold_up_the_end(start: Start) 
 
 
 def test_a_request_on_its_way_is_answered(start: Start) -> None:
-    server = start()
+    grace = f"server.serve.__kwdefaults__['grace'] = {LIMIT}"
+    server = start(python=["-c", patched(grace)])
     with server.socket("/last", upgrade=False) as client:
         assert server.says() == "begun"
         server.process.send_signal(signal.SIGTERM)
@@ -500,8 +504,9 @@ async def begin():
     server = start(source=source, TASKS_DRAIN_TIMEOUT=str(10 * LIMIT))
     assert [server.get("/begin"), server.says()] == ["submitted", "begun"]
     server.process.send_signal(signal.SIGINT)
-    with pytest.raises(urllib.error.HTTPError, match="503"):
+    with pytest.raises(urllib.error.HTTPError, match="503") as caught:
         forever(lambda: server.get("/tasks/health"))  # it answers until the tasks have ended
+    caught.value.close()
 
     code, out, err = server.end(signal.SIGINT)
     assert (code, out) == (0, "interrupted\nending\n")
@@ -547,7 +552,8 @@ async def test_serve_leaves_the_process_as_it_was() -> None:
     url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     stop = asyncio.Event()
     serving = asyncio.create_task(serve(app, port=0, stop=stop, on_listening=url.set_result))
-    async with websockets.connect(f"{(await url).replace('http', 'ws')}/echo") as client:
+    address = f"{(await url).replace('http', 'ws')}/echo"
+    async with websockets.connect(address, open_timeout=None) as client:
         await client.send("hello")
         assert await client.recv() == "hello"
     during = state()

@@ -6,7 +6,9 @@ from typing import Any
 
 from flask import Flask
 from quart import Quart
+from quart.testing import TestApp
 
+from ..waiting import HANG
 from .cases import migrated
 
 
@@ -37,7 +39,7 @@ def loaded(source: str, name: str) -> ModuleType:
 
 def answers_of_flask(app: Flask, asks: list[Ask]) -> list[Answer]:
     client = app.test_client()
-    found = []
+    found: list[Answer] = []
     for ask in asks:
         body = ask.body()
         if "form" in body:
@@ -49,8 +51,9 @@ def answers_of_flask(app: Flask, asks: list[Ask]) -> list[Answer]:
 
 async def answers_of_quart(app: Quart, asks: list[Ask]) -> list[Answer]:
     client = app.test_client()
-    found = []
-    async with app.test_app():
+    found: list[Answer] = []
+    # Quart's own `test_app()` gives the start and the end six seconds each.
+    async with TestApp(app, startup_timeout=HANG, shutdown_timeout=HANG):
         for ask in asks:
             response = await client.open(
                 ask.path, method=ask.method, headers=ask.headers, **ask.body()

@@ -9,8 +9,8 @@ from werkzeug.serving import make_server
 
 
 def start_worker() -> None:
-    from celery import current_app
-    from celery.concurrency.thread import TaskPool
+    from celery import current_app  # type: ignore[import-untyped]
+    from celery.concurrency.thread import TaskPool  # type: ignore[import-untyped]
 
     TaskPool.task_join_will_block = False  # or views, which are no tasks, could wait for none
 

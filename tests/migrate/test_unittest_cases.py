@@ -6,6 +6,7 @@ from pathlib import Path
 
 from quart_tasks.migrate.run import migrate
 
+from ..waiting import HANG
 from .cases import check
 
 
@@ -95,11 +96,11 @@ if __name__ == "__main__":
 """
     )
     command = [sys.executable, "test_app.py"]
-    before = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    before = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=HANG)
     assert before.returncode == 0, before.stderr
     migration = migrate(tmp_path)
     assert migration.is_complete
     migration.write()
-    after = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    after = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=HANG)
     assert after.returncode == 0, after.stderr
     assert "Ran 1 test" in after.stderr

@@ -32,7 +32,7 @@ BUSY = 290 if FOLDER else 0  # seconds
 SIZE = (480, 360) if FOLDER else (160, 120)
 
 pytestmark = [
-    pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(120 + BUSY), pytest.mark.long,
+    pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(300 + BUSY), pytest.mark.long,
 ]  # fmt: skip
 
 PAGES = {  # by name: the address, and what is to be seen there before a picture is taken

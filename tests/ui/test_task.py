@@ -14,6 +14,7 @@ from playwright.async_api import Locator, Page, expect
 
 from quart_tasks import TaskFailed
 
+from ..waiting import poll
 from ..watching import Script
 from .browser import Visits
 from .corpus import CORPUS
@@ -106,12 +107,16 @@ async def test_a_result_of_json(visits: Visits, url: str) -> None:
     await expect(result).to_contain_text("deep")
     folded = result.locator("details:not([open]) > summary:visible")
     await expect(folded.first).to_be_visible()
-    while await folded.count():
-        await folded.first.click()
-    await expect(result).to_contain_text("deeper")
+
+    async def is_unfolded() -> bool:
+        while await folded.count():
+            await folded.first.click()
+        return "deeper" in await result.inner_text()  # which is made some time after a click
+
+    await poll(is_unfolded)
     await page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     await result.get_by_role("button", name="Copy").click()
-    await expect(result.get_by_role("button", name="Copy")).to_have_text("Copied")
+    await expect(page.locator("#said")).to_have_text("Copied the result.")
     assert json.loads(await page.evaluate("navigator.clipboard.readText()")) == value
 
 

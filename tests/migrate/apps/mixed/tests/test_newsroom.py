@@ -6,7 +6,7 @@ EDITOR = {"X-Editor": "Ada"}
 
 def poll(client, url):
     """Ask until the answer is there."""
-    for _ in range(200):
+    for _ in range(1200):
         response = client.get(url)
         if response.status_code != 202 and response.get_json():
             return response
@@ -15,7 +15,7 @@ def poll(client, url):
 
 
 def poll_state(client, url):
-    for _ in range(200):
+    for _ in range(1200):
         answer = client.get(url).get_json()
         if answer["state"] in ("SUCCESS", "FAILURE"):
             break
@@ -36,7 +36,7 @@ def test_an_article_is_listed_and_its_words_are_indexed(client):
     page = client.get("/articles/", headers=EDITOR).get_data(as_text=True)
     assert "Tides by Ada" in page
     assert "Tides is in" in page
-    for _ in range(200):
+    for _ in range(1200):
         words = client.get("/articles/words").get_json()
         if len(words) == 3:
             break
@@ -113,7 +113,7 @@ def test_a_summary(client):
     response = client.post("/summaries/3", json={"text": "Tides"}, headers=EDITOR)
     assert response.status_code == 202
     task_id = response.get_json()["id"]
-    for _ in range(200):
+    for _ in range(1200):
         response = client.get(f"/results/{task_id}", follow_redirects=True)
         if response.status_code != 202:
             break

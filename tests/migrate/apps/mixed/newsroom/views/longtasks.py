@@ -30,8 +30,8 @@ def publication(task_id):
 
 @bp.route("/archive/<title>", methods=["PUT"])
 def archive_article(title):
-    result = archive.apply_async((title,), countdown=0, expires=60)
-    return {"archived": result.get(timeout=10)}
+    result = archive.apply_async((title,), countdown=0, expires=600)
+    return {"archived": result.get(timeout=90)}
 
 
 @bp.get("/mails")
