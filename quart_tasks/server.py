@@ -220,12 +220,15 @@ def _signals(app: Quart, stop: asyncio.Event, hurry: asyncio.Event) -> Iterator[
     steps: list[list[Callable[[], object]]] = [[stop.set]]
     if extension is not None:
         steps.append([partial(extension.hurry, app), hurry.set])
+    ahead = iter(steps)
     server = os.getpid()
 
     def handle(number: int, frame: FrameType | None) -> None:
-        if steps and os.getpid() == server:  # a child that the app forks has this handler too
-            for step in steps.pop(0):
-                loop.call_soon_threadsafe(step)
+        # A child that the app forks has this handler too. One signal may come amid another.
+        step = next(ahead, None) if os.getpid() == server else None
+        if step is not None:
+            for each in step:
+                loop.call_soon_threadsafe(each)
         else:
             # By the signal itself: no thread is waited for, and the parent sees what happened.
             signal.signal(number, signal.SIG_DFL)

@@ -4,10 +4,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from quart.testing.app import TestApp
 
 from quart_tasks import database, figures, journal
 
-from .waiting import Gate
+from .waiting import HANG, Gate
+
+
+@pytest.fixture(autouse=True, scope="session")
+def patient_apps() -> Iterator[None]:
+    """Quart gives a test's app six seconds to start and six to end; a busy machine takes more."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TestApp.__init__, "__defaults__", (HANG, HANG))
+        yield
 
 
 @pytest.fixture

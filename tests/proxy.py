@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from random import Random
 from urllib.parse import urlsplit
@@ -49,7 +49,7 @@ class Proxy:
         self.lost_answers = 0  # how many more requests end when their server answers
         self.blocks: bytes | None = None  # requests with this in their headers get a 403
         self.breaks: bytes | None = None  # and those with this are broken off
-        self.holds: list[bytes] = []  # and those with one of these no answer
+        self.holds: Iterable[bytes] = []  # and those with one of these no answer
         self.faults: Faults | None = None
         self._made = asyncio.Event()
         self._passages: dict[asyncio.Task[None], _Passage] = {}

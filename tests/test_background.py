@@ -238,6 +238,12 @@ async def test_body_that_is_too_large() -> None:
     async with site:
         assert (await site.client.post("/echo", data=b"x" * 11)).status_code == 413
         connection: Any = site.client.request("/echo", method="POST")
+        async with connection:  # one that does not come to its end
+            await connection.send(b"x" * 11)
+            await connection.receive()
+            assert connection.status_code == 413
+            await connection.disconnect()
+        connection: Any = site.client.request("/echo", method="POST")
         async with connection:
             for _ in range(3):
                 await connection.send(b"four")

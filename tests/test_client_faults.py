@@ -61,12 +61,6 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watcher, "POLL_SECONDS", 1.0)
     monkeypatch.setattr(transport, "PING_SECONDS", 0.4)
     monkeypatch.setattr(transport, "SILENT_SECONDS", 0.4)
-    # A machine that pauses makes several streams at once look as if they were held back for good.
-    monkeypatch.setattr(transport.Transport, "_held_back", held_back_by_chance)
-
-
-async def held_back_by_chance(self: transport.Transport, error: transport.Lost) -> transport.Lost:
-    return error
 
 
 def number_of(event: TaskEvent) -> int:

@@ -1,6 +1,7 @@
 """The HTTP client on connections that break, and through proxies that let less through."""
 
 import asyncio
+from collections.abc import Iterator
 
 import pytest
 
@@ -120,6 +121,30 @@ async def test_without_websockets_there_are_sse_and_polling(proxy: Proxy, how: s
         assert (await anext(stream)).type == "snapshot"
         await stream.aclose()
         assert proxy.refused <= 2
+
+
+class First:
+    """Of what a proxy holds back, only so many."""
+
+    def __init__(self, proxy: Proxy, number: int, what: bytes) -> None:
+        self.proxy, self.number, self.what = proxy, number, what
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter([self.what] if self.proxy.held < self.number else [])
+
+
+async def test_streams_that_are_held_back_at_the_same_time_are_one_chance(
+    proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy.blocks = WEBSOCKET
+    async with TasksClient(proxy.url) as client:
+        handle = await client.submit("counts", 3)
+        assert [event async for event in handle.events()]  # from now on no other way is tried
+        monkeypatch.setattr(transport, "FIRST_SECONDS", 0.3)
+        proxy.holds = First(proxy, 3, EVENT_STREAM)
+        streams = await asyncio.gather(*(kinds_of(handle) for _ in range(3)))
+        assert proxy.held == 3
+        assert all("output" in kinds for kinds in streams)  # they are not polled
 
 
 @pytest.mark.parametrize("swallows", [False, True])

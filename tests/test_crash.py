@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -345,10 +346,11 @@ def work() -> str:
 """
 
 
-SLEEPS = """import multiprocessing, time
+SLEEPS = "import time; time.sleep(1000)"
+SLEEPS_IN_WORKERS = f"""import multiprocessing
     if multiprocessing.parent_process() is None:
-        raise ImportError("A fork server goes on without this module, for later tests too.")
-    time.sleep(1000)"""
+        raise ImportError("A fork server goes on without this module.")
+    {SLEEPS}"""
 
 
 class Broken:
@@ -430,11 +432,22 @@ async def test_task_in_the_slot_of_a_worker_that_cannot_start_ends_at_once(broke
         assert await (await broken.work.submit()) == "done"
 
 
+@pytest.fixture
+def no_fork_server() -> Iterator[None]:
+    """It is started anew by this test, and by the next one."""
+    stop = forkserver._forkserver._stop  # type: ignore[attr-defined]
+    stop()
+    yield
+    stop()
+
+
+@pytest.mark.usefixtures("no_fork_server")
+@pytest.mark.parametrize("sleeps", [SLEEPS, SLEEPS_IN_WORKERS])
 async def test_worker_that_never_gets_ready_counts_as_one_that_cannot_start(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sleeps: str
 ) -> None:
     monkeypatch.syspath_prepend(tmp_path)
-    broken = Broken(tmp_path, SLEEPS, "start")
+    broken = Broken(tmp_path, sleeps, "start")
     async with broken.app.test_app():
         with monkeypatch.context() as patch:
             patch.setattr(worker, "START_SECONDS", 0.5)

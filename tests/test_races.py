@@ -105,7 +105,7 @@ async def test_next_of_a_limited_definition_runs_when_the_one_before_it_was_canc
 
 async def test_cancel_of_a_task_that_has_just_ended_leaves_the_next_on_its_worker_alone() -> None:
     async with make_process_app().test_app():
-        for _ in range(10):
+        for _ in range(5):
             first = await process_id.submit()
             second = await process_id.submit()
             await until_state(first, "running")

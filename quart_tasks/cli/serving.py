@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from importlib import import_module
 from typing import Any
 
@@ -22,7 +23,7 @@ from ..exceptions import InvalidConfig, JournalRefused, QuartTasksError
 from ..server import serve
 from .errors import Refused
 
-# How long the interpreter's own end may take: atexit functions, threads that it waits for.
+# How long threads that the interpreter's own end waits for may take.
 LEAVE_SECONDS = 2.0
 # And how long what was cancelled at the very end may take.
 LEFT_SECONDS = 0.2
@@ -154,9 +155,12 @@ def _leave_soon() -> None:
     """
 
     def leave() -> None:
+        while True:
+            time.sleep(LEAVE_SECONDS)
+            if any(not thread.daemon for thread in threading.enumerate() if thread is not main):
+                break
         click.echo("A thread is still busy, perhaps in a sync view; leaving without it.", err=True)
         os._exit(1)
 
-    timer = threading.Timer(LEAVE_SECONDS, leave)
-    timer.daemon = True
-    timer.start()
+    main = threading.main_thread()
+    threading.Thread(target=leave, daemon=True).start()

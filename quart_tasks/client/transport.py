@@ -91,6 +91,7 @@ class Transport:
         self._patience, self._on_pause = patience, on_pause
         self.way = 0  # of streams: which of those in `streams.py` gets through
         self._held = 0  # streams, one after the other, that did not begin
+        self._held_at = 0.0  # the last of them was given up then: what went beside it is no other
         self._session: aiohttp.ClientSession | None = None
 
     def patience(self) -> Patience:
@@ -199,6 +200,7 @@ class Transport:
     async def first(self, step: Awaitable[T], hint: type[Exception] = TimeoutError) -> T:
         """What a stream begins with. Raises Lost, or Blocked where only streams do not begin:
         `hint` is the kind of error that may mean that."""
+        started = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(min(self._timeout, FIRST_SECONDS)):
                 return await step
@@ -206,15 +208,17 @@ class Transport:
             raise
         except (aiohttp.ClientError, OSError) as error:
             if isinstance(error, hint):
-                raise await self._held_back(lost(error)) from None
+                raise await self._held_back(lost(error), started) from None
             raise lost(error) from None
 
     def begun(self) -> None:
         """A stream gets through."""
         self._held = 0
 
-    async def _held_back(self, error: Lost) -> Lost | Blocked:
-        self._held += error.sent
+    async def _held_back(self, error: Lost, started: float) -> Lost | Blocked:
+        if error.sent and started >= self._held_at:
+            self._held += 1
+            self._held_at = asyncio.get_running_loop().time()
         if self._held > 1:  # once may be chance
             with suppress(Lost):
                 answer = await self._ask_once("GET", "/health", None, (), None, 0.0)

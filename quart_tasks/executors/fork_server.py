@@ -43,9 +43,9 @@ class Context:
         return self.process
 
 
-def start_method(modules: list[str]) -> Any:
-    """The way processes are started: from a fork server that has imported `modules`. Never a
-    fork of this process, whose threads may hold locks."""
+def start_method(modules: list[str], seconds: float) -> Any:
+    """The way processes are started: from a fork server that has imported `modules`, or ends if
+    that takes more than `seconds`. Never a fork of this process, whose threads may hold locks."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     with _preload_lock:
@@ -55,6 +55,7 @@ def start_method(modules: list[str]) -> Any:
             "path": sys.path,
             "modules": [name for name in modules if name != "__main__"],
             "parent": os.getpid(),
+            "seconds": seconds,
             "environ": {name: os.environ.get(name) for name in PATH_VARIABLES},
         }
         os.environ[PRELOAD_VARIABLE] = json.dumps(wanted)

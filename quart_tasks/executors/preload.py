@@ -12,16 +12,23 @@ import json
 import os
 import sys
 import threading
+import time
 from contextlib import suppress
 
 from quart_tasks.executors.fork_server import PRELOAD_VARIABLE, restore
 
 
-def watch(parent: int, imported: threading.Event) -> None:
-    """End with the parent while the imports last; afterwards the fork server does by itself."""
+def watch(parent: int, seconds: float, imported: threading.Event) -> None:
+    """End with the parent while the imports last; afterwards the fork server does by itself. And
+    end if they last too long: a start would wait for ever."""
+    until = time.monotonic() + seconds
     while not imported.wait(0.1):
         if os.getppid() != parent:
             os._exit(0)
+        if time.monotonic() > until:
+            print(f"The app's modules were not imported after {seconds:g} s.", file=sys.stderr)
+            sys.stderr.flush()
+            os._exit(1)
 
 
 if PRELOAD_VARIABLE in os.environ:
@@ -29,7 +36,9 @@ if PRELOAD_VARIABLE in os.environ:
     restore(wanted["environ"])  # a task's own programs must not get them
     sys.path[:] = wanted["path"]
     imported = threading.Event()
-    watcher = threading.Thread(target=watch, args=(wanted["parent"], imported), daemon=True)
+    watcher = threading.Thread(
+        target=watch, args=(wanted["parent"], wanted["seconds"], imported), daemon=True
+    )
     watcher.start()
     for name in wanted["modules"]:
         with suppress(Exception, SystemExit):  # the worker imports it again, and says why not

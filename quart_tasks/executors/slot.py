@@ -101,10 +101,14 @@ class Slot:
     async def _watch(self, worker: Worker) -> None:
         """Let go of a worker when it can no longer be heard, and say what became of its
         attempt."""
-        attempt = await worker.silence()
-        if worker is self._worker:
-            self._worker = None
-        died = await worker.died()
+        try:
+            attempt = await worker.silence()
+            if worker is self._worker:
+                self._worker = None
+            died = await worker.died()
+        except asyncio.CancelledError:  # the loop ends, and no task of it would see to this
+            worker.abandon()
+            raise
         end = worker.close()
         if attempt is None:
             pass

@@ -37,7 +37,7 @@ from .lifeline import kill_at_its_end
 T = TypeVar("T")
 
 START_SECONDS = 60.0  # for a worker to come up, with all its imports
-LAST_WORDS_SECONDS = 1.0  # for a dead worker's exit code to arrive
+LAST_WORDS_SECONDS = 10.0  # for the news of a worker's death, and for its exit code, to arrive
 
 
 class CannotStart(Exception):
@@ -77,7 +77,7 @@ class Worker:
     def start(self, nice: int, modules: list[str]) -> None:
         """Start the process and wait for it; blocks. Raises CannotStart."""
         try:
-            context: Any = Context(start_method(modules))
+            context: Any = Context(start_method(modules, START_SECONDS))
             self._context = context
             self.begun = context.RawValue("Q", 0)
             self.pool = ProcessPoolExecutor(
@@ -94,9 +94,11 @@ class Worker:
         except BaseException as error:
             self.kill()
             self._collect()  # here, as the loop may be gone by now
-            if isinstance(
-                error, (OSError, EOFError)
-            ):  # no memory; a fork server that has just died
+            if isinstance(error, EOFError):
+                raise CannotStart(
+                    "The fork server has ended before it started one; what it said is on stderr."
+                ) from None
+            if isinstance(error, OSError):  # no memory; a fork server that has just died
                 raise CannotStart(f"No process could be started ({error}).") from None
             raise
         finally:

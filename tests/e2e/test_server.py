@@ -533,6 +533,12 @@ def test_a_sync_view_that_blocks_does_not_hold_up_the_end(start: Start) -> None:
     assert err == "A thread is still busy, perhaps in a sync view; leaving without it.\n"
 
 
+def test_an_end_that_takes_time_is_waited_for(start: Start) -> None:
+    """A busy machine's, or what the app has registered with `atexit`: no thread is at fault."""
+    slow = "cli.serving.LEAVE_SECONDS = 0.1; import atexit, time; atexit.register(time.sleep, 0.5)"
+    assert start(python=["-c", patched(slow)]).end() == (0, "ended\n", "")
+
+
 # From Python
 
 
