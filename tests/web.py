@@ -59,19 +59,6 @@ async def ended(client: Client, id: str) -> Record:
             return record
 
 
-async def first_piece(
-    client: Client, path: str, **request: Any
-) -> tuple[int, dict[str, str], bytes]:
-    """Status, headers and the first piece of the body, which may go on for ever."""
-    connection: Any = client.request(path, **request)
-    async with connection:
-        await connection.send_complete()
-        piece = await connection.receive()
-        await connection.disconnect()
-    headers = {name.title(): value for name, value in connection.headers.items()}
-    return connection.status_code, headers, piece
-
-
 class Closed(Exception):
     """The app closed the socket. `code` is what it gave as its reason."""
 
