@@ -59,9 +59,11 @@ async def one_by_one(port: int, seconds: float) -> float:
     return await client.rate(port, SUBMIT, connections=CONNECTIONS, seconds=seconds)
 
 
-def contest(ours: dict[str, Contestant], names: Collection[str], quick: bool) -> Taken:
-    """Ask `ours` and the peers of these names. The first turn of each is to warm up."""
-    seconds, repeats = (0.4, 3) if quick else (2.0, 7)
+def contest(
+    ours: dict[str, Contestant], names: Collection[str], quick: bool, turns: int = 7
+) -> Taken:
+    """Ask `ours` and the peers of these names, each `turns` times and once before to warm up."""
+    seconds, repeats = (0.4, 3) if quick else (2.0, turns)
     taken = Taken({name: [] for name in ours}, {})
     with ExitStack() as stack:
         contestants = dict(ours)
