@@ -90,7 +90,7 @@ class EventLog:
         self.newest = 0  # that is or was kept
         self.dropped = 0  # the newest one that is no longer kept: a replay can start from here
         self._count, self._size = count, size
-        self._spare = min(64, count // 100)  # dropped at once: one by one is dearer
+        self._most = count + min(64, count // 100)  # before the oldest go: one by one is dearer
         self._bytes = 0
         self._events: deque[Event] = deque()
 
@@ -125,7 +125,7 @@ class EventLog:
         event.size = size = (size if size < MAX_KEPT else MAX_KEPT) + EVENT_COST
         self._bytes += size
         self.newest = event.seq
-        if len(events) > self._count + self._spare or self._bytes > self._size:
+        if len(events) > self._most or self._bytes > self._size:
             self._drop()
 
     def _drop(self) -> None:
