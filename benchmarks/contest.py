@@ -62,7 +62,8 @@ async def one_by_one(port: int, seconds: float) -> float:
 def contest(
     ours: dict[str, Contestant], names: Collection[str], quick: bool, turns: int = 7
 ) -> Taken:
-    """Ask `ours` and the peers of these names, each `turns` times and once before to warm up."""
+    """Ask `ours` and the peers of these names, each `turns` times (with `quick` 3 short ones), and
+    once before to warm up."""
     seconds, repeats = (0.4, 3) if quick else (2.0, turns)
     taken = Taken({name: [] for name in ours}, {})
     with ExitStack() as stack:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import inspect
 import re
@@ -240,6 +241,8 @@ def keep_bodies(app: Quart) -> None:
             data = await _whole_body(request, deadlines)
         except HTTPException as error:  # not before the hooks have run, as in any route
             scope[BODY] = error
+            if isinstance(error, RequestEntityTooLarge):  # so it is for those who read it
+                request.body = request.body_class(1, 0)
             return
         scope[BODY] = data
         request.body_timeout = None
@@ -252,19 +255,25 @@ def keep_bodies(app: Quart) -> None:
 
 async def _whole_body(request: Request, deadlines: Deadlines) -> bytes:
     """Raises RequestEntityTooLarge, RequestTimeout."""
-    if request.body_timeout != BODY_SECONDS:
-        data: Any = await request.get_data()
-        return bytes(data)
-    most, body = request.max_content_length, bytearray()
     try:
+        if request.body_timeout != BODY_SECONDS:
+            async with asyncio.timeout(request.body_timeout):
+                return await _read(request)
         with deadlines.of_this_task():
-            async for piece in request.body:  # awaited, Quart 0.23 counts it at its end
-                body += piece
-                if most is not None and len(body) > most:
-                    raise RequestEntityTooLarge
-            return bytes(body)
+            return await _read(request)
     except TimeoutError:
         raise RequestTimeout from None
+
+
+async def _read(request: Request) -> bytes:
+    """The body. Raises RequestEntityTooLarge as soon as it is: to those who await a body, Quart
+    0.23 does so at its end."""
+    most, body = request.max_content_length, bytearray()
+    async for piece in request.body:
+        body += piece
+        if most is not None and len(body) > most:
+            raise RequestEntityTooLarge
+    return bytes(body)
 
 
 def _background_of(view: Any, method: str) -> Background | None:

@@ -12,7 +12,7 @@ import os
 import sqlite3
 import time
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing, suppress
 from functools import cache
 from itertools import chain
@@ -40,6 +40,8 @@ MIGRATIONS: list[str] = [
 # Rows a statement: one for most batches, and of few sizes, so that they stay prepared. Rows of NULL
 # fill it up.
 SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
+# Bytes of a row that goes by itself: a statement that stays prepared keeps its last values.
+LARGE = 64 * 1024
 
 Row = tuple[str, bytes, bytes]
 
@@ -231,7 +233,7 @@ class Database:
         self._make_sure()
         connection = self._open()
         statements = list(_statements(batch))
-        if len(statements) == 1:  # which is a transaction of its own
+        if len(statements) == 1 and not connection.in_transaction:  # it is one of its own
             connection.execute(*statements[0])
         else:
             with _transaction(connection):
@@ -264,6 +266,8 @@ class _transaction:
         self._connection = connection
 
     def __enter__(self) -> None:
+        if self._connection.in_transaction:  # even the last one's roll-back has failed
+            self._connection.execute("ROLLBACK")
         self._connection.execute("BEGIN IMMEDIATE")
 
     def __exit__(self, kind: object, *_: object) -> None:
@@ -271,7 +275,7 @@ class _transaction:
             try:
                 self._connection.execute("COMMIT")
                 return
-            except sqlite3.Error:
+            except BaseException:
                 self._roll_back()
                 raise
         self._roll_back()
@@ -285,7 +289,7 @@ def _statements(batch: Batch) -> Iterator[tuple[str, list[object]]]:
     """Few, for any number of rows: at each, Python's sqlite3 gives the GIL up three times or more,
     and takes it back from a loop that may be busy. 100 rows took 277 ms beside one by
     `executemany`, and 11 ms as one statement."""
-    rows: list[tuple[object, ...]] = [(id, *values) for id, values in batch.accepted.items()]
+    rows: list[tuple[str | bytes, ...]] = [(id, *values) for id, values in batch.accepted.items()]
     # An update of what is there: the empty value is never written.
     rows += [(id, b"", current) for id, current in batch.current.items()]
     for values, count in _chunks(rows):
@@ -300,7 +304,8 @@ def _statements(batch: Batch) -> Iterator[tuple[str, list[object]]]:
 
 @cache
 def _put(table: str, columns: tuple[str, ...], count: int) -> str:
-    """Insert rows; of those that are there, change the last column."""
+    """Insert rows; of those that are there, change the last column. (New tasks, whose ids are new,
+    never are.)"""
     rows = ",".join([f"({','.join('?' * len(columns))})"] * count)
     last = columns[-1]
     return (
@@ -310,10 +315,16 @@ def _put(table: str, columns: tuple[str, ...], count: int) -> str:
     )
 
 
-def _chunks(rows: Sequence[tuple[object, ...]]) -> Iterator[tuple[list[object], int]]:
+def _chunks(rows: list[tuple[str | bytes, ...]]) -> Iterator[tuple[list[object], int]]:
     """The values that go into one statement, and of how many rows it is."""
-    for chunk in (rows[at : at + SIZES[-1]] for at in range(0, len(rows), SIZES[-1])):
+    small = []
+    for row in rows:
+        if sum(map(len, row)) < LARGE:
+            small.append(row)
+        else:
+            yield list(row), 1
+    for chunk in (small[at : at + SIZES[-1]] for at in range(0, len(small), SIZES[-1])):
         size = SIZES[bisect_left(SIZES, len(chunk))]
-        values = list(chain.from_iterable(chunk))
+        values: list[object] = list(chain.from_iterable(chunk))
         values += [None] * (size * len(chunk[0]) - len(values))
         yield values, size

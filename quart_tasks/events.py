@@ -78,8 +78,8 @@ class Event(msgspec.Struct, gc=False):
 
 
 class EventLog:
-    """Numbers events and keeps the newest `count` for replay (1 % more until the oldest of them are
-    dropped), and of these at most `size` bytes.
+    """Numbers events and keeps the newest `count` for replay (up to 64 more, or 1 %, until the
+    oldest are dropped), and of these at most `size` bytes.
 
     A cursor is `<epoch>-<sequence>`; the epoch is new with each log.
     """

@@ -106,6 +106,7 @@ class Journal:
         threading.Thread(target=wait, daemon=True).start()
         await ended
         self._tell()
+        self._hand_over()  # what came too late, if anything did
         return not thread.is_alive() and not self._entries
 
     # -- the writer's thread ---------------------------------------------------------------
@@ -153,6 +154,8 @@ class Journal:
         self._report([(entry, False) for entry in entries if not entry.must])
 
     def _report(self, told: list[tuple[Entry, bool]]) -> None:
+        if not told:
+            return
         with self._changed:
             self._committed += told
             wake, self._telling = not self._telling, True

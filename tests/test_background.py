@@ -39,6 +39,7 @@ from quart.signals import (
 )
 from quart.testing.app import LifespanError
 from quart.views import MethodView
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from quart_tasks import InvalidDefinition, QuartTasks, UnknownTask, current_task
 
@@ -227,8 +228,18 @@ async def test_body_that_comes_in_pieces() -> None:
     assert ran.headers["X-Length"] == "None"
 
 
-async def test_body_that_is_too_large() -> None:
-    site = Site(MAX_CONTENT_LENGTH=10)
+@pytest.mark.parametrize("seconds", [60, 30, None])
+async def test_body_that_is_too_large(seconds: int | None) -> None:
+    site = Site(MAX_CONTENT_LENGTH=10, BODY_TIMEOUT=seconds)
+    met = []
+
+    @site.app.before_request
+    async def read() -> None:
+        try:
+            met.append(await request.get_data())
+        except RequestEntityTooLarge:
+            met.append("too large")
+            raise
 
     @site.app.post("/echo")
     @site.tasks.background
@@ -239,11 +250,13 @@ async def test_body_that_is_too_large() -> None:
         assert (await site.client.post("/echo", data=b"x" * 11)).status_code == 413
         connection: Any = site.client.request("/echo", method="POST")
         async with connection:  # one that does not come to its end
-            await connection.send(b"x" * 11)
+            for piece in (b"12345", b"678901", b"234"):
+                await connection.send(piece)
             await connection.receive()
             assert connection.status_code == 413
             await connection.disconnect()
-        connection: Any = site.client.request("/echo", method="POST")
+        assert met == ["too large"] * 2
+        connection = site.client.request("/echo", method="POST")
         async with connection:
             for _ in range(3):
                 await connection.send(b"four")

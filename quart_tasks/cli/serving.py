@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from importlib import import_module
+from itertools import count
 from typing import Any
 
 import click
@@ -149,18 +150,23 @@ async def _leave_behind() -> None:
 
 
 def _leave_soon() -> None:
-    """End the process even if a thread does not end: Python would wait for it.
+    """End the process even if a thread does not end, or a coroutine that `_leave_behind` has not
+    seen: Python would wait for it.
 
     A sync view that blocks holds such a thread, and nothing can stop it.
     """
+    loop, main = asyncio.get_running_loop(), threading.main_thread()
 
     def leave() -> None:
-        while True:
+        for turn in count():
             time.sleep(LEAVE_SECONDS)
             if any(not thread.daemon for thread in threading.enumerate() if thread is not main):
+                why = "A thread is still busy, perhaps in a sync view"
                 break
-        click.echo("A thread is still busy, perhaps in a sync view; leaving without it.", err=True)
+            if turn > 1 and not loop.is_closed():  # at first the machine may only be slow
+                why = "What was cancelled goes on"
+                break
+        click.echo(f"{why}; leaving without it.", err=True)
         os._exit(1)
 
-    main = threading.main_thread()
     threading.Thread(target=leave, daemon=True).start()

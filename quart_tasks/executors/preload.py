@@ -20,14 +20,14 @@ from quart_tasks.executors.fork_server import PRELOAD_VARIABLE, restore
 
 def watch(parent: int, seconds: float, imported: threading.Event) -> None:
     """End with the parent while the imports last; afterwards the fork server does by itself. And
-    end if they last too long: a start would wait for ever."""
+    end if they last too long, unless they hold the GIL: a start would wait for ever."""
     until = time.monotonic() + seconds
     while not imported.wait(0.1):
         if os.getppid() != parent:
             os._exit(0)
         if time.monotonic() > until:
-            print(f"The app's modules were not imported after {seconds:g} s.", file=sys.stderr)
-            sys.stderr.flush()
+            # Not through `sys.stderr`: what is imported may hold its lock.
+            os.write(2, f"The app's modules were not imported after {seconds:g} s.\n".encode())
             os._exit(1)
 
 

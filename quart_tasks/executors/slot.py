@@ -48,6 +48,7 @@ class Slot:
         self._loop = asyncio.get_running_loop()
         self._waiting: Attempt | None = None  # for a worker
         self._worker: Worker | None = None
+        self._silent: Worker | None = None  # the last one, until it is known whether it has died
         self._coming: Worker | None = None  # the next worker, while it starts
         self._start: asyncio.Task[None] | None = None  # that sees to it
         self._ends: set[asyncio.Task[None]] = set()  # that see to the ends of workers
@@ -67,13 +68,14 @@ class Slot:
 
     def stop(self, attempt: Attempt) -> None:
         """Kill the worker that runs the attempt, and start the next one meanwhile."""
-        worker = self._worker
-        if worker is not None and worker.attempt is attempt:
-            self._worker = None
-            worker.kill()
-            self._begin_start()
-        else:  # not at once: the runner does not expect the end while it asks for it
-            self._loop.call_soon(self._withdraw, attempt, context=Context())
+        for worker in (self._worker, self._silent):
+            if worker is not None and worker.attempt is attempt:
+                self._worker = None
+                worker.kill()
+                self._begin_start()
+                return
+        # Not at once: the runner does not expect the end while it asks for it.
+        self._loop.call_soon(self._withdraw, attempt, context=Context())
 
     def _withdraw(self, attempt: Attempt) -> None:
         if self._waiting is attempt:
@@ -104,12 +106,14 @@ class Slot:
         try:
             attempt = await worker.silence()
             if worker is self._worker:
-                self._worker = None
+                self._worker, self._silent = None, worker
             died = await worker.died()
         except asyncio.CancelledError:  # the loop ends, and no task of it would see to this
             worker.abandon()
             raise
         end = worker.close()
+        if worker is self._silent:
+            self._silent = None
         if attempt is None:
             pass
         elif attempt.stopped:
@@ -191,8 +195,9 @@ class Slot:
     def close(self) -> set[asyncio.Task[None]]:
         """Kill the worker, and any that is being started; the ends that are still to come."""
         self._closed = True
-        if self._worker is not None:
-            self._let_go(self._worker)
+        for worker in (self._worker, self._silent):
+            if worker is not None:
+                self._let_go(worker)
         if self._coming is not None:
             self._coming.kill()
         elif self._start is not None:

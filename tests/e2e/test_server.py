@@ -533,6 +533,35 @@ def test_a_sync_view_that_blocks_does_not_hold_up_the_end(start: Start) -> None:
     assert err == "A thread is still busy, perhaps in a sync view; leaving without it.\n"
 
 
+BROKEN_END = (
+    SHOP
+    + """
+import asyncio
+
+async def goes_on():
+    while True:
+        try:
+            await asyncio.sleep(1000)
+        except asyncio.CancelledError:
+            pass
+
+@app.before_serving
+async def begin():
+    app.going_on = asyncio.create_task(goes_on())
+
+@app.after_serving
+async def fail():
+    raise ValueError("at the end")
+"""
+)
+
+
+def test_an_end_that_fails_is_not_held_up_by_what_goes_on(start: Start) -> None:
+    server = start(source=BROKEN_END, python=["-c", patched("cli.serving.LEAVE_SECONDS = 0.1")])
+    code, _, err = server.end()
+    assert (code, err.splitlines()[-1]) == (1, "What was cancelled goes on; leaving without it.")
+
+
 def test_an_end_that_takes_time_is_waited_for(start: Start) -> None:
     """A busy machine's, or what the app has registered with `atexit`: no thread is at fault."""
     slow = "cli.serving.LEAVE_SECONDS = 0.1; import atexit, time; atexit.register(time.sleep, 0.5)"
