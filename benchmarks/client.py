@@ -48,14 +48,12 @@ class Http(asyncio.Protocol):
         self._received = b""
         if last_answer(head):
             self.close()
-        if self._answer is not None:
+        if self._answer is not None and not self._answer.done():  # who waited may have given up
             self._answer.set_result(Answer(int(head[9:12]), body))
-            self._answer = None
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._answer is not None:
+        if self._answer is not None and not self._answer.done():
             self._answer.set_exception(exc or ConnectionError("The server closed the connection."))
-            self._answer = None
 
     async def send(self, request: bytes) -> Answer:
         loop = asyncio.get_running_loop()

@@ -93,7 +93,7 @@ async def by_turns(
             except (OSError, TimeoutError) as error:
                 if contestant.ask is not of_peer:
                     raise
-                taken.problems[name] = f"it failed under load: {error or type(error).__name__}"
+                taken.problems[name] = f"it failed under load: {str(error) or type(error).__name__}"
                 continue
             if repeat:
                 taken.turns[name].append(turn)
