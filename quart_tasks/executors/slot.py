@@ -70,7 +70,8 @@ class Slot:
         """Kill the worker that runs the attempt, and start the next one meanwhile."""
         for worker in (self._worker, self._silent):
             if worker is not None and worker.attempt is attempt:
-                self._worker = None
+                if worker is self._worker:  # and not the one that comes after it
+                    self._worker = None
                 worker.kill()
                 self._begin_start()
                 return

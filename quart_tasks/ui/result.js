@@ -74,7 +74,9 @@ export class Result {
       `Download ${name}`); // prettier-ignore
     const [kind, show] = this._way(type, shown);
     const view = show && h("button", { type: "button", onclick: () => fetched(show) }, "Show");
-    fill(this._body, about, shown, failed, h("p.tools", {}, view, download));
+    // Above what comes later, which would push them away from under the pointer.
+    const tools = h("div.tools", {}, about, view, download);
+    fill(this._body, tools, failed, shown);
     if (!kind || !show || size > AT_ONCE[kind]) return;
     view?.remove();
     void fetched(show);

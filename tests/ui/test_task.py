@@ -10,7 +10,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import Locator, Page, Route, expect
 
 from quart_tasks import TaskFailed
 
@@ -128,6 +128,27 @@ async def test_a_result_to_save(visits: Visits, url: str) -> None:
     saved = await download.value
     assert saved.suggested_filename.endswith(".zip")
     assert (await saved.path()).read_bytes() == b"a,b\n1,2\n"
+
+
+async def test_a_button_stays_under_the_pointer(visits: Visits, url: str) -> None:
+    """A click whose two halves have the result's coming between them is a click."""
+    handle = await blob.submit("come late", "text/plain")
+    pressed = asyncio.Event()
+
+    async def when_pressed(route: Route) -> None:
+        await pressed.wait()
+        await route.continue_()
+
+    page = await visits.open(url)
+    await page.route("**/result", when_pressed)
+    await page.goto(f"{url}/tasks/ui#/tasks/{handle.id}")
+    await part(page, "Result").get_by_role("button", name="Download").hover()
+    await page.mouse.down()
+    pressed.set()
+    await expect(part(page, "Result").get_by_text("come late")).to_be_visible()
+    async with page.expect_download() as download:
+        await page.mouse.up()
+    assert (await (await download.value).path()).read_text() == "come late"
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
