@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Container, Iterable, Iterator
 
 from .record import STATES, UNFINISHED, Record, State
@@ -112,9 +112,7 @@ class IdIndex:
 
     def forget(self, id: str, alive: Container[str]) -> None:
         """Count `id`, which is in `alive` no more, as gone."""
-        place = bisect_left(self._first, id)
-        if place == len(self._first) or self._first[place] != id:
-            place -= 1
+        place = bisect_right(self._first, id) - 1
         self._gone[place] += 1
         chunk = self._chunks[place]
         if self._gone[place] * 2 > len(chunk):
