@@ -84,7 +84,8 @@ function onLink(link, why) {
     banner.hidden = true;
     dispatchEvent(new Event("live")); // for who could not ask the server
   } else if (link === "refused") fill(banner, `${why} Reload the page to try again.`);
-  else if (link === "lost")
+  // Not anew each time that it is tried: a click would lose the button that it began on.
+  else if (link === "lost" && !banner.textContent.startsWith(why))
     fill(banner, `${why} What you see is from before; it goes on by itself. `,
          h("button", { onclick: () => stream.retry() }, "Try now")); // prettier-ignore
   if (link === "lost" || link === "refused") banner.hidden = false;

@@ -2,6 +2,8 @@
 
 /** @import {Frame, TaskRecord} from "./shapes.js" */
 
+import { Unheard, parts } from "./unheard.js";
+
 /** Where `id` is in a sorted array, or would be. @param {string[]} ids @param {string} id */
 export function place(ids, id) {
   const last = ids.length - 1;
@@ -95,6 +97,7 @@ export class Store {
     this._all = new View(() => true, () => {}); // prettier-ignore
     this.losses = 0; // grows when it forgets tasks that the server may still have
     this._more = false; // the snapshot has further frames
+    this._unheard = new Unheard(this);
   }
 
   /**
@@ -131,26 +134,48 @@ export class Store {
     const changed = new Set();
     for (const frame of frames) {
       const id = frame.task_id;
-      if (frame.type === "snapshot") {
-        // Another start of the server: what it does not know any more is gone.
-        if (frame.data.reason === "epoch" && !this._more) this.clear();
-        this._more = frame.data.more;
-        for (const record of frame.data.tasks) this._put(record, changed);
-      } else if (frame.type === "state") this._put(frame.data, changed);
+      if (frame.type === "snapshot") this._snapshot(frame, changed);
+      else if (frame.type === "state") this._put(frame.data, changed);
       else if (frame.type === "progress" && id) this._progress(id, frame, changed);
       else if (frame.type === "deleted" && id && this.tasks.delete(id)) changed.add(id);
     }
     if (this.tasks.size > MOST) this._trim(changed);
     this._tell(changed);
     for (const listener of this._listeners) listener(frames);
+    void this._unheard.ask();
   }
 
-  /** What a request brought. @param {TaskRecord[]} records */
-  add(records) {
+  /**
+   * What a request brought.
+   *
+   * @param {TaskRecord[]} records
+   * @param {string[]} [gone] ids of tasks that the server does not have
+   */
+  add(records, gone = []) {
     /** @type {Set<string>} */
     const changed = new Set();
-    for (const record of records) this._put(record, changed);
+    for (const id of gone) if (this.tasks.delete(id)) changed.add(id);
+    for (const record of records) {
+      if (!this.tasks.has(record.id)) this._unheard.note(record);
+      this._put(record, changed);
+    }
     this._tell(changed);
+    void this._unheard.ask();
+  }
+
+  /**
+   * @param {Frame} frame
+   * @param {Set<string>} changed
+   */
+  _snapshot(frame, changed) {
+    const { reason, more, tasks } = frame.data;
+    const { epoch } = parts(frame.cursor);
+    const isOld = (/** @type {TaskRecord} */ { cursor }) => parts(cursor).epoch !== epoch;
+    // Another start of the server: what it does not know any more is gone.
+    if (!this._more && (reason === "epoch" || [...this.tasks.values()].some(isOld))) this.clear();
+    this._more = more;
+    for (const record of tasks) this._put(record, changed);
+    this._unheard.hear(frame);
   }
 
   /** @param {Set<string>} changed */
@@ -216,7 +241,6 @@ export class Store {
  * @param {{cursor: string}} other
  */
 function isOlder(one, other) {
-  const [epoch, number] = one.cursor.split("-");
-  const [otherEpoch, otherNumber] = other.cursor.split("-");
-  return epoch === otherEpoch && Number(number) < Number(otherNumber);
+  const [first, second] = [parts(one.cursor), parts(other.cursor)];
+  return first.epoch === second.epoch && first.number < second.number;
 }

@@ -89,6 +89,7 @@ export class Stream {
         if (!(error instanceof TypeError || error instanceof DOMException)) throw error;
         why = "The server cannot be reached.";
       }
+      this._flush(); // what came last may say that nothing follows
       if (this._closed) return;
       if (document.hidden) continue;
       this._tell("lost", why);

@@ -36,7 +36,10 @@ PATIENCE = 60_000  # ms, for a machine that is busy with something else
 SIZE = {"width": 1280, "height": 800}
 
 # What a browser says of a server that is gone, as each is when its test is over.
-GONE = r"net::ERR_((CONNECTION|SOCKET)_\w+|EMPTY_RESPONSE|INCOMPLETE_CHUNKED_ENCODING)"
+GONE = (
+    r"net::ERR_((CONNECTION|SOCKET)_\w+|EMPTY_RESPONSE|INCOMPLETE_CHUNKED_ENCODING"
+    r"|CONTENT_LENGTH_MISMATCH)"
+)
 
 TELL_OF_VIOLATIONS = """addEventListener("securitypolicyviolation", event => console.error(
   `violation of ${event.violatedDirective} by ${event.blockedURI} ${event.sample}`));"""

@@ -10,16 +10,17 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from playwright.async_api import BrowserContext, Page, async_playwright, expect
+from playwright.async_api import BrowserContext, Page, Route, async_playwright, expect
 
 from quart_tasks.client import TasksClient
 
 from ..e2e.serving import serving
 from ..proxy import proxy_to
 from ..waiting import Gate, poll
+from ..watching import Script
 from .browser import ARGUMENTS, CHROMIUM, MISSING, PATIENCE, Visits, make_hasty
 from .pages import live, row_of, rows
-from .site import echo, play_running
+from .site import echo, family, play_running, tasks
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -76,6 +77,88 @@ async def test_types_that_could_not_be_asked_for_come_with_the_server(visits: Vi
         async with serving(APP) as second:
             proxy.port = int(second.url.rpartition(":")[2])
             await expect(page.get_by_role("heading", name="echo")).to_be_visible()
+
+
+@pytest.mark.parametrize("is_late", [False, True], ids=["stream is late", "answer is late too"])
+async def test_what_ends_before_the_stream_begins(visits: Visits, url: str, is_late: bool) -> None:
+    """The stream does not tell of it, and what the answer to a request says of it is over."""
+    scripts = [Script(), Script()]
+    parent = await family.submit(*scripts)
+    await poll(lambda: states().count("running") == 3)
+    asked, over, begun = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def begin(route: Route) -> None:
+        await over.wait()
+        await route.continue_()
+
+    async def answer(route: Route) -> None:
+        response = await route.fetch()
+        asked.set()
+        if is_late:
+            await begun.wait()
+        await route.fulfill(response=response)
+
+    page = await visits.open(url, "#/types")
+    await page.route("**/tasks/events", begin)
+    await page.route("**/tasks?parent_id=*", answer)
+    await page.reload()
+    await page.evaluate("id => { location.hash = `#/tasks/${id}`; }", parent.id)
+    children = page.get_by_role("region", name="Children", exact=True)
+    await asked.wait()
+    if not is_late:
+        await expect(children).to_contain_text("2 running")
+    scripts[0].say("end")
+    await poll(lambda: "succeeded" in states())
+    over.set()
+    if is_late:
+        await expect(children).to_contain_text("1 running")
+        begun.set()
+    await expect(children).to_contain_text("1 running, 1 succeeded")
+
+
+def states() -> list[str]:
+    return [record.state for record in tasks.list()]
+
+
+async def test_a_server_that_comes_anew_before_the_stream_begins(visits: Visits) -> None:
+    may_begin = asyncio.Event()
+
+    async def begin(route: Route) -> None:
+        await may_begin.wait()
+        await route.continue_()
+
+    async with serving(APP) as first, proxy_to(first.url) as proxy:
+        page = await visits.open(proxy.url, "#/types")
+        await page.route("**/tasks/events", begin)
+        await page.reload()
+        async with TasksClient(first.url) as client:
+            await (await client.submit("echo", 1))
+        await page.evaluate("location.hash = '#/tasks'")
+        await expect(rows(page)).to_have_count(1)
+        await first.end(signal.SIGKILL)
+        async with serving(APP) as second:
+            proxy.port = int(second.url.rpartition(":")[2])
+            may_begin.set()
+            await expect(page.get_by_role("main")).to_contain_text("No tasks yet.")
+
+
+async def test_a_click_while_the_server_is_tried_again(visits: Visits, url: str) -> None:
+    async with proxy_to(url) as proxy:
+        page = await visits.open(proxy.url, "#/types", hasty=True)
+        await live(page)
+        proxy.refuses = True
+        proxy.cut()
+        again = page.get_by_role("alert").get_by_role("button", name="Try now")
+        await again.evaluate(
+            "it => it.addEventListener('click', () => { globalThis.clicked = 1; })"
+        )
+        await again.hover()
+        await page.mouse.down()
+        await proxy.reaches(proxy.connections + 4)
+        await page.mouse.up()
+        assert await page.evaluate("globalThis.clicked") == 1
+        proxy.refuses = False
+        await live(page)
 
 
 async def test_the_log_of_a_task_goes_on_where_the_connection_broke(

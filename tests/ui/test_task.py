@@ -24,6 +24,13 @@ from .site import at, blob, echo, family, play_running, read, tasks
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
+NOTE_WORDS = """told => {
+  globalThis.words = [];
+  const note = () => words.push(told.textContent);
+  new MutationObserver(note).observe(told, { childList: true, subtree: true });
+}"""
+
+
 def part(page: Page, name: str) -> Locator:
     return page.get_by_role("region", name=name, exact=True)
 
@@ -95,6 +102,7 @@ async def test_children_as_a_tree(visits: Visits, url: str) -> None:
     await children.get_by_role("link", name="play").first.click()
     await expect(page.get_by_role("heading", level=1, name="play")).to_be_visible()
     await page.get_by_role("link", name="family").click()  # its parent
+    await expect(page.get_by_role("heading", level=1, name="family")).to_be_visible()
     await button(page, "Cancel").click()
     await expect(children).to_contain_text("1 succeeded, 1 cancelled")
 
@@ -149,6 +157,21 @@ async def test_a_button_stays_under_the_pointer(visits: Visits, url: str) -> Non
     async with page.expect_download() as download:
         await page.mouse.up()
     assert (await (await download.value).path()).read_text() == "come late"
+
+
+async def test_an_end_is_no_broken_connection(visits: Visits, url: str) -> None:
+    handle, script = await play_running()
+    page = await visits.open(url, "#/types")
+    # The server has ended the stream before its last frames are drawn.
+    await page.add_init_script("requestAnimationFrame = (draw) => setTimeout(draw, 300);")
+    await page.reload()
+    await page.evaluate("id => { location.hash = `#/tasks/${id}`; }", handle.id)
+    await expect(part(page, "Facts")).to_be_visible()
+    await page.locator(".told").evaluate(NOTE_WORDS)
+    script.say("end")
+    await handle
+    await expect(button(page, "Retry")).to_be_visible()
+    assert "".join(await page.evaluate("words")) == ""
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")

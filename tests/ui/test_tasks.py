@@ -61,6 +61,7 @@ async def test_cancel_and_retry_of_one(visits: Visits, url: str, tmp_path: Path)
     wrong = await failed(tmp_path / "text")
     (tmp_path / "text").write_text("here now")
     page = await visits.open(url, "#/tasks")
+    await expect(rows(page)).to_have_count(2)  # what comes to a row that is pointed at waits
 
     await row_of(page, handle.id).get_by_role("button", name="Cancel").click()
     await expect(row_of(page, handle.id)).to_contain_text("cancelled")

@@ -37,7 +37,10 @@ export class Children {
     this.element = h("div.children", {}, this._list, this._more, this._note);
     this._view = store.view(
       (record) => record.parent_id === id,
-      () => this._redraw(),
+      (changed) => {
+        if (changed === null) void this._load(""); // it is another server
+        this._redraw();
+      },
     );
     void this._load("");
   }

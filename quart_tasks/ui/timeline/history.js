@@ -73,12 +73,15 @@ export class History {
   /** @returns {Promise<{tasks: TaskRecord[], next: string | null}>} */
   async _page() {
     const before = this._next && `&before=${this._next}`;
+    const asked = Date.now();
     const response = await request(`?limit=${PAGE}${before}`, {
       headers: { Accept: "application/json" },
     });
     if (!response.ok) throw new TypeError(`The server answered ${response.status}.`);
-    // A header in whole seconds: it tells a clock that is wrong, not the way here.
-    const ahead = Date.parse(response.headers.get("Date") ?? "") + 500 - Date.now();
+    // A header in whole seconds, of any time since then: it tells a clock that is wrong, not how
+    // long the answer took.
+    const date = Date.parse(response.headers.get("Date") ?? "") + 500;
+    const ahead = date - Math.min(Math.max(date, asked), Date.now());
     this.skew = Math.abs(ahead) > 1500 ? ahead : 0;
     return response.json();
   }
