@@ -129,7 +129,9 @@ class _Config(hypercorn.config.Config):
 
     def __init__(self, listener: Listener, settings: config.Config | None, grace: float) -> None:
         self._listener = listener
-        self.graceful_timeout = grace + 1  # everything has been cut by then
+        # Everything has been cut by then, also on a machine that stalls. If Hypercorn is first, it
+        # cancels the connections, and Python 3.11 logs a traceback for each.
+        self.graceful_timeout = grace + 10
         if settings is not None:
             self.websocket_max_message_size = settings.max_body_size
             # What Hypercorn allows by itself stays for the app's own `after_serving`.

@@ -62,6 +62,12 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "PING_SECONDS", 0.4)
     monkeypatch.setattr(transport, "SILENT_SECONDS", 0.4)
 
+    async def chance(self: transport.Transport, error: transport.Lost, started: float) -> Exception:
+        """Two streams in a row that do not begin are a slow machine's, and no reason to poll."""
+        return error
+
+    monkeypatch.setattr(transport.Transport, "_held_back", chance)
+
 
 def number_of(event: TaskEvent) -> int:
     return int(event.cursor.rpartition("-")[2])

@@ -19,6 +19,7 @@ from .client_tasks import (  # noqa: F401 - fixtures are used by name
     url_fixture,
 )
 from .proxy import EVENT_STREAM, WEBSOCKET, Proxy
+from .waiting import poll
 
 # -- connections that break ----------------------------------------------------------------
 
@@ -140,11 +141,13 @@ async def test_streams_that_are_held_back_at_the_same_time_are_one_chance(
     async with TasksClient(proxy.url) as client:
         handle = await client.submit("counts", 3)
         assert [event async for event in handle.events()]  # from now on no other way is tried
-        monkeypatch.setattr(transport, "FIRST_SECONDS", 0.3)
+        monkeypatch.setattr(transport, "FIRST_SECONDS", 3.0)  # no less than three need to begin
         proxy.holds = First(proxy, 3, EVENT_STREAM)
-        streams = await asyncio.gather(*(kinds_of(handle) for _ in range(3)))
+        streams = [asyncio.create_task(kinds_of(handle)) for _ in range(3)]
+        await poll(lambda: proxy.held == 3)
+        monkeypatch.setattr(transport, "FIRST_SECONDS", HANG)  # however slow the next are
+        assert all("output" in kinds for kinds in await asyncio.gather(*streams))  # not polled
         assert proxy.held == 3
-        assert all("output" in kinds for kinds in streams)  # they are not polled
 
 
 @pytest.mark.parametrize("swallows", [False, True])

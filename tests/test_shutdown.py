@@ -535,8 +535,9 @@ async def test_what_cannot_be_stopped_is_left_behind(name: str, free: Free) -> N
 
 async def left_behind(threads: set[threading.Thread], running: set[asyncio.Task[Any]]) -> None:
     """Wait for the end of all other threads and asyncio tasks."""
-    if others := asyncio.all_tasks() - running:
-        await asyncio.wait(others, timeout=HANG)
+    while others := asyncio.all_tasks() - running:  # one may start another as it ends
+        _, pending = await asyncio.wait(others, timeout=HANG)
+        assert not pending
     join_others(threads)  # after these, which may start a thread, and end before it does
 
 

@@ -33,7 +33,10 @@ def test_a_bar_is_drawn_in_place_and_gives_way_to_the_result(shell: Shell, gate:
         terminal.until("waiting")
         gate.open()
         assert terminal.end() == 0
-    assert re.search(r'opened [0-9a-f-]+ ✓ succeeded in [^\n]+\n"opened"\n$', terminal.text)
+    # A command that is held up at its end draws the bar once more, and wipes it.
+    bar = r"(opened  ━[^\n]+\r\r\n\r)?"
+    end = rf'opened [0-9a-f-]+ ✓ succeeded in [^\n]+\n{bar}"opened"\n$'
+    assert re.search(end, terminal.text)
     assert b"\x1b[2K" in terminal.raw, "the bar is wiped"
     assert COLOUR.search(terminal.raw)
 
