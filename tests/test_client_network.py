@@ -134,6 +134,7 @@ class First:
         return iter([self.what] if self.proxy.held < self.number else [])
 
 
+@pytest.mark.long
 async def test_streams_that_are_held_back_at_the_same_time_are_one_chance(
     proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:

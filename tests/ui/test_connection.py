@@ -142,6 +142,7 @@ async def test_a_server_that_comes_anew_before_the_stream_begins(visits: Visits)
             await expect(page.get_by_role("main")).to_contain_text("No tasks yet.")
 
 
+@pytest.mark.long
 async def test_a_click_while_the_server_is_tried_again(visits: Visits, url: str) -> None:
     async with proxy_to(url) as proxy:
         page = await visits.open(proxy.url, "#/types", hasty=True)
