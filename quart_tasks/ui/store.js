@@ -96,7 +96,7 @@ export class Store {
     this._listeners = new Set();
     this._all = new View(() => true, () => {}); // prettier-ignore
     this.losses = 0; // grows when it forgets tasks that the server may still have
-    this._more = false; // the snapshot has further frames
+    this._epoch = ""; // the server's start that the last snapshot was of
     this._unheard = new Unheard(this);
   }
 
@@ -168,12 +168,13 @@ export class Store {
    * @param {Set<string>} changed
    */
   _snapshot(frame, changed) {
-    const { reason, more, tasks } = frame.data;
+    const { reason, tasks } = frame.data;
     const { epoch } = parts(frame.cursor);
     const isOld = (/** @type {TaskRecord} */ { cursor }) => parts(cursor).epoch !== epoch;
     // Another start of the server: what it does not know any more is gone.
-    if (!this._more && (reason === "epoch" || [...this.tasks.values()].some(isOld))) this.clear();
-    this._more = more;
+    if (epoch !== this._epoch && (reason === "epoch" || [...this.tasks.values()].some(isOld)))
+      this.clear();
+    this._epoch = epoch;
     for (const record of tasks) this._put(record, changed);
     this._unheard.hear(frame);
   }

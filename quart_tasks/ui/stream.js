@@ -80,7 +80,6 @@ export class Stream {
       try {
         const status = await this._read(() => (pause = FIRST_PAUSE));
         if (status === 204 || (status >= 400 && status < 500 && status !== 429)) {
-          this._flush();
           this._tell(status === 204 ? "ended" : "refused", `The server answered ${status}.`);
           return;
         }
@@ -89,7 +88,6 @@ export class Stream {
         if (!(error instanceof TypeError || error instanceof DOMException)) throw error;
         why = "The server cannot be reached.";
       }
-      this._flush(); // what came last may say that nothing follows
       if (this._closed) return;
       if (document.hidden) continue;
       this._tell("lost", why);
@@ -150,6 +148,7 @@ export class Stream {
     } finally {
       clearTimeout(silence);
       this._connection = null;
+      this._flush(); // what came last may say that nothing follows
     }
   }
 
