@@ -239,12 +239,21 @@ def _signals(app: Quart, stop: asyncio.Event, hurry: asyncio.Event) -> Iterator[
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    # A signal that comes just before the loop begins to wait would be seen only when it ends to.
+    awake, wake = socket.socketpair()
+    wake.setblocking(False)
+    loop.add_reader(awake, awake.recv, 4096)
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    fd_before = signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
     try:
         yield
     finally:
+        signal.set_wakeup_fd(fd_before)
         for number, handler in before.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        loop.remove_reader(awake)
+        awake.close()
+        wake.close()
 
 
 @contextmanager
